@@ -1,0 +1,148 @@
+"""Settings from a YAML file and from the command line, checked against a config dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from midground.errors import ConfigError, InputError, MidgroundError, unknown_name
+
+Config = TypeVar("Config")
+
+
+def resolve_config(
+    kind: type[Config],
+    *,
+    file: Path | None = None,
+    settings: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+) -> Config:
+    """Build a config: defaults, then the file, then ``--set``, then explicit options.
+
+    Args:
+        kind: A frozen dataclass.
+        file: YAML.
+        settings: ``key.key=value`` each, the value in YAML.
+        options: Values by dotted key.
+
+    Raises:
+        InputError: The file is missing or not YAML.
+        ConfigError: An unknown key, or a value that does not fit.
+    """
+    tree = {} if file is None else read_yaml(file)
+    for setting in settings:
+        key, separator, text = setting.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set takes KEY=VALUE, for instance seed=1; found '{setting}'.")
+        _put(tree, key, _parse(setting, text))
+    for key, value in (options or {}).items():
+        _put(tree, key, value)
+    where = "" if file is None else f"{file}: "
+    _check_keys(kind, tree, where)
+    return _validate(kind, tree, where)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        InputError: It is missing, not YAML, or holds something else.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}).") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: settings are 'key: value' lines, found {type(tree).__name__}.")
+    return tree
+
+
+def _parse(setting: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {setting}: the value is not YAML.") from error
+
+
+def _put(tree: dict[str, Any], key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        branch = tree.setdefault(parent, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"'{key}': '{parent}' is a value, it has no settings inside.")
+        tree = branch
+    tree[last] = value
+
+
+def _check_keys(kind: type, tree: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    hints = get_type_hints(kind)
+    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    for key, value in tree.items():
+        if key not in known:
+            raise ConfigError(
+                f"{where}unknown setting '{prefix}{key}'.{_hint(str(key), known)} Known: {', '.join(known)}."
+            )
+        if isinstance(value, Mapping):
+            nested = _dataclass_for(hints[key], value)
+            if nested is not None:
+                _check_keys(nested, value, where, f"{prefix}{key}.")
+
+
+def _dataclass_for(hint: object, tree: Mapping[str, Any]) -> type | None:
+    """Find the dataclass that a nested mapping describes; among several, the one whose default name it gives."""
+    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    classes = [member for member in members if isinstance(member, type) and dataclasses.is_dataclass(member)]
+    for member in classes:
+        defaults = {field.name: field.default for field in dataclasses.fields(member)}
+        if len(classes) == 1 or defaults.get("name") == tree.get("name"):
+            return member
+    return None
+
+
+def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config:
+    try:
+        return TypeAdapter(kind).validate_python(tree)
+    except ValidationError as error:
+        errors = error.errors()
+        cause = errors[0].get("ctx", {}).get("error")
+        if isinstance(cause, MidgroundError):
+            raise type(cause)(f"{where}{cause}") from error
+        keys = _all_keys(tree)
+        key = ".".join(str(part) for part in errors[0]["loc"] if part in keys)
+        found = errors[0]["input"]
+        choices = [
+            word
+            for one in errors
+            if one["type"] == "literal_error" and one["loc"][0] == errors[0]["loc"][0]
+            for word in re.findall(r"'([^']*)'", one["ctx"]["expected"])
+        ]
+        if choices and isinstance(found, str):
+            raise ConfigError(f"{where}{unknown_name(f'{key}', found, choices)}") from error
+        raise ConfigError(f"{where}setting '{key}': {errors[0]['msg']}, found {found!r}.") from error
+
+
+def _all_keys(tree: Mapping[str, Any]) -> set[str]:
+    keys = set(tree)
+    for value in tree.values():
+        if isinstance(value, Mapping):
+            keys |= _all_keys(value)
+    return keys
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""

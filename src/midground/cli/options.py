@@ -1,0 +1,162 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+
+import typer
+
+from midground.errors import ConfigError, InputError, unknown_name
+
+if TYPE_CHECKING:
+    from midground.core.transforms import Transform
+    from midground.geo.resample import Resampling
+
+OntoGrid = Literal["fixed", "own", "georeference"]
+ONTO: tuple[OntoGrid, ...] = get_args(OntoGrid)
+
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback if something fails.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|FOLDER",
+        help="Shared modality: a name of 'midground models list', a bundle's folder, structure, or none (raw grey).",
+    ),
+]
+ModalityOption = Annotated[
+    str | None, typer.Option(metavar="MODALITY", help="sar or optical; read from the bands if omitted.")
+]
+ConfigFileOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in YAML; --set and the options above go before it."),
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance template.window_px=128; repeatable."),
+]
+SarScaleOption = Annotated[
+    str | None,
+    typer.Option("--sar-scale", metavar="SCALE", help="Scale of the SAR values: power, amplitude, db or 8bit."),
+]
+OntoOption = Annotated[
+    str,
+    typer.Option(
+        "--onto",
+        metavar="GRID",
+        help="Grid of the aligned raster: fixed, own, or georeference (pixels untouched, position corrected).",
+    ),
+]
+ResamplingOption = Annotated[str, typer.Option("--resampling", metavar="METHOD", help="nearest, bilinear or cubic.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+
+
+def parse_bands(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Read band numbers such as ``4,3,2``.
+
+    Args:
+        option: Name of the option, for the message.
+        text: What was given.
+
+    Raises:
+        ConfigError: Not a list of numbers from 1.
+    """
+    if text is None:
+        return None
+    try:
+        bands = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        bands = ()
+    if not bands or min(bands) < 1:
+        raise ConfigError(f"{option} takes band numbers counted from 1, such as 4,3,2; found '{text}'.")
+    return bands
+
+
+def parse_shift(option: str, text: str | None) -> tuple[float, float] | None:
+    """Read a pair of metres such as ``120,-40``.
+
+    Args:
+        option: Name of the option, for the message.
+        text: What was given.
+
+    Raises:
+        ConfigError: Not two numbers.
+    """
+    if text is None:
+        return None
+    try:
+        east, north = (float(word) for word in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} takes metres east and north, such as 120,-40; found '{text}'.") from None
+    return east, north
+
+
+def require_known(kind: str, name: str, known: Iterable[str]) -> str:
+    """Give a name back if it is in a table.
+
+    Raises:
+        ConfigError: It is not; the nearest known name is offered.
+    """
+    known = tuple(known)
+    if name not in known:
+        raise unknown_name(kind, name, known)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Warping:
+    """How an aligned raster is made."""
+
+    onto: OntoGrid
+    resampling: Resampling
+
+
+def parse_warping(onto: str, resampling: str) -> Warping:
+    """Check the options that decide how an aligned raster is made.
+
+    Raises:
+        ConfigError: An unknown name.
+    """
+    from midground.geo.resample import RESAMPLINGS
+
+    return Warping(
+        cast(OntoGrid, require_known("grid", onto, ONTO)),
+        cast("Resampling", require_known("resampling", resampling, RESAMPLINGS)),
+    )
+
+
+def read_known_transform(path: Path) -> Transform:
+    """Read ``fixed_from_moving`` of a file such as ``simulate`` writes.
+
+    Raises:
+        InputError: The file is missing or holds no transform.
+    """
+    import numpy as np
+
+    from midground.core.transforms import Transform
+
+    try:
+        matrix = json.loads(existing(path).read_text(encoding="utf-8"))["fixed_from_moving"]
+        return Transform(np.array(matrix, dtype=np.float64), "homography")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: holds no 3×3 matrix 'fixed_from_moving'; give the truth.json of a simulation."
+        ) from error
+
+
+def existing(path: Path) -> Path:
+    """Give a path back if there is a file.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file.")
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder, a file is expected.")
+    return path

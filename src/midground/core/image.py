@@ -1,0 +1,67 @@
+"""An image in memory: channels and the mask of pixels that hold data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from midground.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Channels with a valid mask; pixels outside the mask hold zero, never NaN."""
+
+    channels: Float32[np.ndarray, "c h w"]
+    """Values; the unit depends on the stage (raw, unit-scaled, mapped)."""
+    valid: Bool[np.ndarray, "h w"]
+    """True where the pixel holds data."""
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return (self.channels.shape[1], self.channels.shape[2])
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.channels.shape[0]
+
+    @classmethod
+    def from_array(cls, array: np.ndarray, valid: np.ndarray | None = None) -> Image:
+        """Wrap an array of shape (h, w), (c, h, w) or, with three or four channels last, (h, w, c).
+
+        Values that are not finite become invalid.
+
+        Args:
+            array: Real-valued pixels of any dtype.
+            valid: Mask of pixels that hold data; all finite pixels if omitted.
+
+        Raises:
+            InputError: The array is complex, is not two- or three-dimensional, or the mask has another shape.
+        """
+        array = np.asarray(array)
+        if np.iscomplexobj(array):
+            raise InputError(
+                "The array is complex (single-look complex SAR): pass its amplitude, numpy.abs(array), instead."
+            )
+        if array.ndim == 2:
+            array = array[None]
+        if array.ndim != 3 or 0 in array.shape:
+            raise InputError(f"Expected an array of shape (h, w) or (c, h, w), found {array.shape}.")
+        if array.shape[-1] in (3, 4) and array.shape[0] > 4:
+            array = np.moveaxis(array, -1, 0)
+        channels = array.astype(np.float32)
+        mask = np.isfinite(channels).all(axis=0)
+        if valid is not None:
+            if valid.shape != mask.shape:
+                raise InputError(f"The valid mask has shape {valid.shape}, the image {mask.shape}.")
+            mask &= valid.astype(bool)
+        return cls(np.where(mask, channels, np.float32(0)), mask)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Image:
+        """Cut out a window that lies inside the image."""
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        return Image(self.channels[:, rows, columns], self.valid[rows, columns])

@@ -1,0 +1,1 @@
+"""Matchers: two mapped images in, conjugate points out."""

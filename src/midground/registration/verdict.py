@@ -1,0 +1,181 @@
+"""Accept, suspect or reject: what the evidence for a transform amounts to, in words.
+
+Every check gives a level and a sentence. One failed check rejects; one weak check makes the result suspect. The limits
+come from pairs that show the same place and pairs that do not; docs/verdict.md holds the measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+
+from midground.registration.evidence import Evidence, trust
+
+Verdict = Literal["accept", "suspect", "reject"]
+
+
+class Level(IntEnum):
+    """How a check went."""
+
+    GOOD = 0
+    WEAK = 1
+    FAILED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One piece of evidence, judged."""
+
+    level: Level
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict and why."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    expected_error_px: float | None
+    trust: float
+
+
+MIN_TRUST = (0.5, 0.9)
+"""Share of right transforms among those with such evidence: below the first failed, below the second weak."""
+MIN_INLIERS = (6, 9)
+MIN_COVERAGE = (0.10, 0.35)
+MAX_CE90_PX = (5.6, 4.8)
+MAX_HALVES_PX = (6.0, 2.5)
+MAX_STD_PX = (4.0, 1.5)
+WITNESS_AGREES_PX = 3.0
+WITNESS_TESTIFIES = 0.5
+MAX_SCALE = {True: 1.10, False: 4.0}
+MAX_ROTATION_DEG = {True: 5.0, False: 180.0}
+ERROR_FLOOR_PX = 0.5
+"""Error that no internal check can see: the two sensors do not show an edge at the same place."""
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Weigh the evidence.
+
+    Returns:
+        The verdict, its reasons, the decisive ones first, and the expected error in working pixels.
+    """
+    checks = [check(evidence) for check in _CHECKS]
+    worst = max(check.level for check in checks)
+    order = sorted((check for check in checks if check.sentence), key=lambda check: -check.level)
+    if worst > Level.GOOD:
+        order = [check for check in order if check.level > Level.GOOD] + [
+            check for check in order if check.level == Level.GOOD
+        ]
+    verdict: Verdict = ("accept", "suspect", "reject")[worst]
+    return Judgement(verdict, tuple(check.sentence for check in order), expected_error_px(evidence), trust(evidence))
+
+
+def expected_error_px(evidence: Evidence) -> float | None:
+    """Root of the sum of squares of the jackknife error, half the distance of the halves, and the floor."""
+    if evidence.transform_std_px is None:
+        return None
+    halves = (evidence.halves_px or 0.0) / 2
+    return float(np.sqrt(max(evidence.transform_std_px, halves) ** 2 + ERROR_FLOOR_PX**2))
+
+
+def _level(value: float, limits: tuple[float, float], *, larger_is_better: bool) -> Level:
+    failed, weak = limits
+    if not larger_is_better:
+        value, failed, weak = -value, -failed, -weak
+    if value < failed:
+        return Level.FAILED
+    return Level.WEAK if value < weak else Level.GOOD
+
+
+def _trust(e: Evidence) -> Check:
+    share = trust(e)
+    level = _level(share, MIN_TRUST, larger_is_better=True)
+    said = f"{e.n_supporting} of {e.n_blind} windows matched without guidance agree with the transform"
+    tried = f"{said}, out of {e.n_windows} tried, and the best shift stands out {e.peak_ratio:.1f} times"
+    return Check(level, f"{tried}: in the calibration, {share:.0%} of the transforms with such evidence were right.")
+
+
+def _number(e: Evidence) -> Check:
+    level = _level(e.n_inliers, MIN_INLIERS, larger_is_better=True)
+    return Check(level, f"{e.n_inliers} of {e.n_matches} tie points fit the transform.")
+
+
+def _coverage(e: Evidence) -> Check:
+    level = _level(e.coverage, MIN_COVERAGE, larger_is_better=True)
+    return Check(level, f"Tie points cover {e.coverage:.0%} of the overlap.")
+
+
+def _held_out(e: Evidence) -> Check:
+    if e.ce90_px is None:
+        return Check(Level.WEAK, "There are too few tie points to hold some out and test the transform on them.")
+    level = _level(e.ce90_px, MAX_CE90_PX, larger_is_better=False)
+    return Check(level, f"90 % of the tie points held out of the fit lie within {e.ce90_px:.1f} working pixels.")
+
+
+def _stability(e: Evidence) -> Check:
+    if e.transform_std_px is None:
+        return Check(Level.GOOD, "")
+    level = _level(e.transform_std_px, MAX_STD_PX, larger_is_better=False)
+    moved = f"{e.transform_std_px:.1f} working pixels"
+    return Check(level, f"Leaving out parts of the scene moves the transform by about {moved}.")
+
+
+def _halves(e: Evidence) -> Check:
+    if e.halves_px is None:
+        return Check(Level.WEAK, "There are too few tie points to compare two halves of them.")
+    level = _level(e.halves_px, MAX_HALVES_PX, larger_is_better=False)
+    apart = f"{e.halves_px:.1f} working pixels"
+    return Check(level, f"Two disjoint halves of the tie points give transforms {apart} apart.")
+
+
+def _witness(e: Evidence) -> Check:
+    if e.witness_name is None:
+        return Check(Level.GOOD, "")
+    if e.witness_px is not None and e.witness_px <= WITNESS_AGREES_PX:
+        apart = f"{e.witness_px:.1f} working pixels"
+        return Check(Level.GOOD, f"The independent estimate from '{e.witness_name}' lies {apart} away.")
+    testifies = e.witness_px is not None and (e.witness_support or 0.0) >= WITNESS_TESTIFIES
+    if testifies:
+        apart = f"{e.witness_px:.1f} working pixels"
+        return Check(Level.WEAK, f"The independent estimate from '{e.witness_name}' contradicts it, {apart} away.")
+    return Check(Level.GOOD, f"The second mapper, '{e.witness_name}', found no answer of its own.")
+
+
+def _plausibility(e: Evidence) -> Check:
+    limit, limit_deg = MAX_SCALE[e.georeferenced], MAX_ROTATION_DEG[e.georeferenced]
+    matrix = e.deviation.matrix[:2, :2]
+    smallest, largest = np.linalg.svd(matrix, compute_uv=False)[::-1]
+    rotation = abs(float(np.degrees(np.arctan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1]))))
+    if np.linalg.det(matrix) <= 0:
+        return Check(Level.FAILED, "The transform mirrors the image, which no pair of satellite images needs.")
+    if largest > limit or smallest < 1 / limit or rotation > limit_deg or largest / smallest > 1.5:
+        said = f"scales by {smallest:.2f} to {largest:.2f} and turns by {rotation:.1f} degrees"
+        return Check(Level.FAILED, f"The transform {said}, which is implausible for this pair.")
+    return Check(Level.GOOD, "")
+
+
+def _edge(e: Evidence) -> Check:
+    if not e.at_edge:
+        return Check(Level.GOOD, "")
+    return Check(
+        Level.WEAK, "The best shift lies at the edge of the search range: the true one may lie outside (--search)."
+    )
+
+
+_CHECKS: tuple[Callable[[Evidence], Check], ...] = (
+    _trust,
+    _number,
+    _witness,
+    _halves,
+    _held_out,
+    _stability,
+    _coverage,
+    _plausibility,
+    _edge,
+)

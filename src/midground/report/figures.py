@@ -1,0 +1,206 @@
+"""Pictures of two images: previews, checkerboards and drawn matches, as arrays of 8-bit RGB."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float64, UInt8
+
+from midground.core.correspondences import Correspondences
+from midground.core.image import Image
+
+MAX_PREVIEW_PX = 900
+"""Longest side of a picture, px."""
+
+_STRETCH_PERCENTILES = (1.0, 50.0, 99.0)
+_MIDDLE_TONE = 0.4
+_MIN_GAMMA = 0.45
+_MAX_SAMPLES = 250_000
+_GAP_PX = 12
+_HEADER_PX = 30
+_PAPER = (24, 27, 31)
+_INLIER = (46, 214, 107)
+_OUTLIER = (226, 62, 54)
+_TEXT = (235, 238, 242)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How values become brightness: the same for all channels, so that colours keep their balance."""
+
+    low: float
+    """Value shown black."""
+    high: float
+    """Value shown white."""
+    gamma: float = 1.0
+    """Exponent of the unit-scaled value; below 1 brightens."""
+
+
+def display_stretch(image: Image) -> Stretch:
+    """Choose a stretch that uses the whole range of brightness and lifts a dark picture's middle tones."""
+    stride = max(1, int(np.sqrt(image.valid.size / _MAX_SAMPLES)))
+    values = image.channels[:, ::stride, ::stride][:, image.valid[::stride, ::stride]]
+    if values.size == 0:
+        return Stretch(0.0, 1.0)
+    low, middle, high = (float(value) for value in np.percentile(values, _STRETCH_PERCENTILES))
+    if high <= low:
+        return Stretch(low, low + 1.0)
+    middle = (middle - low) / (high - low)
+    if not 0 < middle < _MIDDLE_TONE:
+        return Stretch(low, high)
+    return Stretch(low, high, max(_MIN_GAMMA, float(np.log(_MIDDLE_TONE) / np.log(middle))))
+
+
+def to_preview(
+    image: Image, *, stretch: Stretch | None = None, smooth_px: float = 0.0, max_px: int = MAX_PREVIEW_PX
+) -> UInt8[np.ndarray, "h w 4"]:
+    """Make a picture of an image: RGB and opacity, reduced to a longest side, never enlarged.
+
+    Three channels are shown as red, green and blue; any other number as the grey of their mean.
+
+    Args:
+        image: Channels in any unit.
+        stretch: How values become brightness; chosen from the image if omitted.
+        smooth_px: Standard deviation of a Gaussian that calms speckle, px of the picture; 0 for none.
+        max_px: Longest side of the picture, px.
+    """
+    stretch = stretch or display_stretch(image)
+    hw = _reduced_hw(image.hw, max_px)
+    bands = image.channels if image.n_channels == 3 else image.channels.mean(axis=0, keepdims=True)
+    weight = image.valid.astype(np.float32)
+    opacity = _resize(weight, hw)
+    safe = np.maximum(_smooth(opacity, smooth_px), np.float32(1e-6))
+    picture = np.empty((*hw, 4), dtype=np.uint8)
+    for index, band in enumerate(bands):
+        reduced = _smooth(_resize(band * weight, hw), smooth_px) / safe
+        unit = np.clip((reduced - np.float32(stretch.low)) / np.float32(stretch.high - stretch.low), 0, 1)
+        picture[..., index] = np.rint(unit**stretch.gamma * 255)
+    if len(bands) == 1:
+        picture[..., 1:3] = picture[..., :1]
+    picture[..., 3] = np.where(opacity > 0.5, 255, 0)
+    return picture
+
+
+def checkerboard(
+    first: UInt8[np.ndarray, "h w k"], second: UInt8[np.ndarray, "h w k"], *, n_tiles: int = 8
+) -> UInt8[np.ndarray, "h w k"]:
+    """Fill the fields of a chessboard with two pictures in turn; the first one holds the top left field.
+
+    Args:
+        first: One picture.
+        second: Another one of the same size.
+        n_tiles: Number of fields along the longer side.
+    """
+    height, width = first.shape[:2]
+    side = max(1, -(-max(height, width) // n_tiles))
+    odd = (np.arange(height)[:, None] // side + np.arange(width)[None, :] // side) % 2 == 1
+    return np.where(odd[..., None], second, first)
+
+
+def draw_matches(
+    moving: Image,
+    fixed: Image,
+    matches: Correspondences,
+    inliers: Bool[np.ndarray, " n"],
+    *,
+    max_lines: int = 250,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draw two images side by side and join their conjugate points.
+
+    Inliers are green with round ends; outliers are red, thinner, and end in a cross.
+
+    Args:
+        moving: Shown on the left.
+        fixed: Shown on the right.
+        matches: Points in pixels of the two images.
+        inliers: Which matches support the transform, in the order of ``matches``.
+        max_lines: Most lines drawn; of more matches, a share of both kinds evenly spread over their order.
+
+    Returns:
+        An RGB picture.
+    """
+    left, right = (_opaque(to_preview(image)) for image in (moving, fixed))
+    height = max(left.shape[0], right.shape[0])
+    offset = np.array([left.shape[1] + _GAP_PX, _HEADER_PX])
+    canvas = np.full((height + _HEADER_PX, offset[0] + right.shape[1], 3), _PAPER, dtype=np.uint8)
+    canvas[_HEADER_PX : _HEADER_PX + left.shape[0], : left.shape[1]] = left
+    canvas[_HEADER_PX : _HEADER_PX + right.shape[0], offset[0] :] = right
+
+    drawn = _spread(inliers, max_lines)
+    starts = _to_picture(matches.moving_xy, moving.hw, left.shape[:2]) + np.array([0, _HEADER_PX])
+    ends = _to_picture(matches.fixed_xy, fixed.hw, right.shape[:2]) + offset
+    overlay = canvas.copy()
+    for index in drawn[np.argsort(inliers[drawn], kind="stable")]:
+        _draw_match(overlay, starts[index], ends[index], is_inlier=bool(inliers[index]))
+    canvas = cv2.addWeighted(overlay, 0.85, canvas, 0.15, 0).astype(np.uint8)
+    note = "" if len(drawn) == len(matches) else f" ({len(drawn)} drawn)"
+    _write(canvas, "moving", 8)
+    _write(canvas, f"fixed: {int(inliers.sum())} inliers of {len(matches)} matches{note}", int(offset[0]) + 8)
+    return canvas
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w k"], *, quality: int = 82) -> str:
+    """Encode a picture (grey, RGB or RGB with opacity) as WebP inside a ``data:`` address.
+
+    Args:
+        picture: 8-bit picture with 1, 3 or 4 channels.
+        quality: WebP quality, 1 to 100.
+    """
+    if picture.shape[2] == 4 and (picture[..., 3] == 255).all():
+        picture = picture[..., :3]
+    order = {1: [0, 0, 0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[picture.shape[2]]
+    _, encoded = cv2.imencode(".webp", np.ascontiguousarray(picture[..., order]), [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+def _reduced_hw(hw: tuple[int, int], max_px: int) -> tuple[int, int]:
+    factor = min(1.0, max_px / max(hw))
+    return (max(1, round(hw[0] * factor)), max(1, round(hw[1] * factor)))
+
+
+def _resize(band: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+    if band.shape == hw:
+        return band
+    return np.asarray(cv2.resize(band, (hw[1], hw[0]), interpolation=cv2.INTER_AREA))
+
+
+def _smooth(band: np.ndarray, sigma_px: float) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(band, (0, 0), sigma_px)) if sigma_px > 0 else band
+
+
+def _opaque(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(np.where(picture[..., 3:] > 0, picture[..., :3], np.array(_PAPER, dtype=np.uint8)))
+
+
+def _to_picture(
+    points_xy: Float64[np.ndarray, "n 2"], hw: tuple[int, int], picture_hw: tuple[int, int]
+) -> Float64[np.ndarray, "n 2"]:
+    factor_xy = np.array([picture_hw[1] / hw[1], picture_hw[0] / hw[0]])
+    return np.asarray((points_xy + 0.5) * factor_xy - 0.5)
+
+
+def _spread(inliers: np.ndarray, max_lines: int) -> np.ndarray:
+    """Indices of the matches to draw, both kinds thinned by the same share."""
+    share = min(1.0, max_lines / max(1, len(inliers)))
+    kinds = (np.flatnonzero(inliers), np.flatnonzero(~inliers))
+    picks = [kind[np.linspace(0, len(kind) - 1, int(len(kind) * share)).round().astype(int)] for kind in kinds]
+    return np.concatenate(picks)
+
+
+def _draw_match(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, *, is_inlier: bool) -> None:
+    first, last = ((round(float(x)), round(float(y))) for x, y in (start, end))
+    if is_inlier:
+        cv2.line(canvas, first, last, _INLIER, thickness=1, lineType=cv2.LINE_AA)
+        for point in (first, last):
+            cv2.circle(canvas, point, 3, _INLIER, thickness=-1, lineType=cv2.LINE_AA)
+        return
+    cv2.line(canvas, first, last, _OUTLIER, thickness=1, lineType=cv2.LINE_4)
+    for point in (first, last):
+        cv2.drawMarker(canvas, point, _OUTLIER, markerType=cv2.MARKER_TILTED_CROSS, markerSize=7, thickness=1)
+
+
+def _write(canvas: np.ndarray, text: str, left: int) -> None:
+    cv2.putText(canvas, text, (left, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _TEXT, thickness=1, lineType=cv2.LINE_AA)

@@ -1,0 +1,1 @@
+"""Networks that make the shared modality, and their way into a model bundle."""

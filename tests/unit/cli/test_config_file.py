@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from midground.cli.config_file import read_yaml, resolve_config
+from midground.errors import ConfigError, InputError
+from midground.registration.config import RegisterConfig
+
+
+def test_order_is_defaults_file_set_options(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("search_m: 100\ngsd_m: 20\nseed: 1\ntemplate:\n  spacing_px: 64\n", encoding="utf-8")
+    config = resolve_config(
+        RegisterConfig, file=file, settings=["seed=2", "gsd_m=30", "template.window_px=128"], options={"seed": 3}
+    )
+    assert (config.search_m, config.gsd_m, config.seed) == (100.0, 30.0, 3)
+    assert (config.template.spacing_px, config.template.window_px) == (64, 128)
+    assert config.transform == RegisterConfig().transform
+
+
+def test_values_keep_their_types() -> None:
+    config = resolve_config(
+        RegisterConfig,
+        settings=["model=null", "fixed.bands=[4, 3, 2]", "estimate.refine=false", "moving.sar_scale=db"],
+        options={"search_m": 250},
+    )
+    assert config.model is None
+    assert config.fixed.bands == (4, 3, 2)
+    assert config.estimate.refine is False
+    assert config.moving.sar_scale == "db"
+    assert isinstance(config.search_m, float)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["serch_m=3"], "unknown setting 'serch_m'. Did you mean 'search_m'?"),
+        (["template.windw_px=3"], "unknown setting 'template.windw_px'. Did you mean 'window_px'?"),
+        (["transform=afine"], "Did you mean 'affine'?"),
+        (["estimate.method=ransack"], "Did you mean 'ransac'?"),
+        (["search_m=far"], "setting 'search_m': .*found 'far'"),
+        (["search_m=-1"], "search_m must be positive, found -1"),
+        (["template.spacing_px=0"], "spacing_px must be 1 or more, found 0"),
+        (["fixed.bands=[0]"], "Bands are counted from 1"),
+        (["seed"], "--set takes KEY=VALUE"),
+        (["seed=[1"], "the value is not YAML"),
+        (["seed.x.y=1", "seed.x=1"], "setting 'seed'"),
+        (["seed=1", "seed.x=1"], "'seed' is a value"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve_config(RegisterConfig, settings=settings)
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("sead: 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"settings\.yaml: unknown setting 'sead'. Did you mean 'seed'\?"):
+        resolve_config(RegisterConfig, file=file)
+
+
+@pytest.mark.parametrize(("content", "message"), [("[1, 2]", "found list"), ("a: [", "is not YAML")])
+def test_files_that_hold_no_settings(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        read_yaml(file)
+
+
+def test_empty_and_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    with pytest.raises(InputError, match="no such file"):
+        read_yaml(file)
+    file.touch()
+    assert resolve_config(RegisterConfig, file=file) == RegisterConfig()

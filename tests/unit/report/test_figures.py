@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+import pytest
+
+from midground.core.correspondences import Correspondences
+from midground.core.image import Image
+from midground.report.figures import (
+    MAX_PREVIEW_PX,
+    Stretch,
+    checkerboard,
+    data_uri,
+    display_stretch,
+    draw_matches,
+    to_preview,
+)
+
+
+def ramp(height=40, width=60):
+    return Image.from_array(np.tile(np.linspace(0, 1, width), (height, 1)))
+
+
+def test_preview_uses_the_whole_range_and_keeps_small_images_as_they_are():
+    picture = to_preview(ramp())
+    assert picture.shape == (40, 60, 4)
+    assert picture[..., :3].min() == 0
+    assert picture[..., :3].max() == 255
+    assert (np.diff(picture[0, :, 0].astype(int)) >= 0).all()
+
+
+def test_preview_is_reduced_to_the_longest_side():
+    picture = to_preview(ramp(600, 1800))
+    assert picture.shape == (300, MAX_PREVIEW_PX, 4)
+
+
+def test_invalid_pixels_are_transparent_and_do_not_bleed():
+    values = np.full((400, 400), 0.5)
+    valid = np.ones((400, 400), dtype=bool)
+    valid[:, :100] = False
+    picture = to_preview(Image.from_array(values, valid), stretch=Stretch(0, 1), smooth_px=2.0, max_px=100)
+    assert (picture[:, :25, 3] == 0).all()
+    assert (picture[:, 25:, 3] == 255).all()
+    assert (picture[:, 25:, :3] == 128).all()
+
+
+def test_dark_images_are_brightened_and_constant_ones_do_not_fail():
+    dark = display_stretch(Image.from_array(np.linspace(0, 1, 10_000).reshape(100, 100) ** 5))
+    assert dark.gamma < 1
+    assert display_stretch(ramp()).gamma == 1
+    assert np.isfinite(to_preview(Image.from_array(np.ones((64, 64))))).all()
+    assert display_stretch(Image.from_array(np.full((64, 64), np.nan))) == Stretch(0.0, 1.0)
+
+
+def test_two_or_nine_channels_are_shown_grey():
+    for n_channels in (2, 9):
+        image = Image.from_array(np.random.default_rng(0).random((n_channels, 30, 30)))
+        picture = to_preview(image)
+        assert (picture[..., 0] == picture[..., 2]).all()
+
+
+def test_checkerboard_alternates_and_starts_with_the_first():
+    first, second = np.zeros((80, 160, 3), np.uint8), np.full((80, 160, 3), 9, np.uint8)
+    board = checkerboard(first, second, n_tiles=8)
+    assert board[0, 0, 0] == 0
+    assert board[0, 20, 0] == 9
+    assert board[20, 0, 0] == 9
+    assert board[20, 20, 0] == 0
+    assert (board == 9).mean() == pytest.approx(0.5)
+
+
+def test_data_uri_can_be_read_back():
+    colour = np.zeros((32, 48, 4), np.uint8)
+    colour[..., 0], colour[..., 3] = 200, 255
+    head, body = data_uri(colour).split(",")
+    assert head == "data:image/webp;base64"
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(body), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded.shape == (32, 48, 3)
+    assert decoded[..., 2].mean() > 180
+    assert decoded[..., 0].mean() < 20
+
+
+def some_matches(n):
+    rng = np.random.default_rng(2)
+    points_xy = rng.uniform(5, 35, (n, 2))
+    return Correspondences(points_xy, points_xy.copy(), np.ones(n))
+
+
+def test_matches_are_green_if_they_support_the_transform_and_red_otherwise():
+    matches = some_matches(40)
+    inliers = np.arange(40) % 2 == 0
+    green = draw_matches(ramp(), ramp(50, 70), matches, np.ones(40, dtype=bool)).astype(int)
+    red = draw_matches(ramp(), ramp(50, 70), matches, np.zeros(40, dtype=bool)).astype(int)
+    both = draw_matches(ramp(), ramp(50, 70), matches, inliers)
+    assert both.shape[2] == 3
+    assert both.dtype == np.uint8
+    assert both.shape[1] == 60 + 12 + 70
+    assert (green[..., 1] - green[..., 0]).max() > 100
+    assert (green[..., 0] - green[..., 1]).max() < 60
+    assert (red[..., 0] - red[..., 1]).max() > 100
+
+
+def test_no_matches_and_too_many_matches_are_drawn():
+    empty = draw_matches(ramp(), ramp(), Correspondences.empty(), np.zeros(0, dtype=bool))
+    assert empty.shape[0] > 40
+    many = some_matches(3000)
+    few = draw_matches(ramp(), ramp(), many, np.ones(3000, dtype=bool), max_lines=5)
+    assert np.abs(few.astype(int) - empty.astype(int)).sum() > 0
