@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio import Affine
+from rasterio.errors import NotGeoreferencedWarning
 
 CRS = "EPSG:32633"
 ORIGIN = (463_200.0, 5_411_800.0)
@@ -32,8 +34,10 @@ def write_tif(
     """Write bands (c, h, w) with 10 m pixels."""
     where = {} if crs is None else {"crs": crs, "transform": Affine(10, 0, origin[0], 0, -10, origin[1])}
     profile = {"driver": "GTiff", "count": array.shape[0], "height": array.shape[1], "width": array.shape[2]}
-    with rasterio.open(path, "w", dtype=array.dtype.name, nodata=nodata, **profile, **where) as target:
-        target.write(array)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", dtype=array.dtype.name, nodata=nodata, **profile, **where) as target:
+            target.write(array)
     return path
 
 
@@ -60,8 +64,13 @@ def truncated(folder: Path) -> Path:
 
 
 def zero_bands(folder: Path) -> Path:
-    path = folder / "empty.vrt"
-    path.write_text('<VRTDataset rasterXSize="256" rasterYSize="256"></VRTDataset>', encoding="utf-8")
+    # A GeoPackage with two rasters is a raster file without a band of its own.
+    path = folder / "two.gpkg"
+    profile = {"driver": "GPKG", "width": 256, "height": 256, "count": 1, "dtype": "uint8", "crs": CRS}
+    where = Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])
+    for table, options in (("first", {}), ("second", {"APPEND_SUBDATASET": "YES"})):
+        with rasterio.open(path, "w", transform=where, RASTER_TABLE=table, **profile, **options) as target:
+            target.write(np.ones((1, 256, 256), np.uint8))
     return path
 
 
@@ -102,7 +111,7 @@ UNUSABLE_ALONE: list[tuple[Make, str]] = [
     (missing, "no such file|does not exist"),
     (not_a_raster, "not a raster|no raster"),
     (truncated, "truncated|cannot be read|damaged|incomplete"),
-    (zero_bands, "no band"),
+    (zero_bands, "no raster band"),
     (all_nodata, "no valid pixel|holds no data|no pixel"),
     (all_nan, "no valid pixel|holds no data|no pixel"),
     (constant, "constant|same value|one value"),
@@ -112,8 +121,10 @@ UNUSABLE_ALONE: list[tuple[Make, str]] = [
 UNUSABLE = [
     *UNUSABLE_ALONE,
     (without_crs, "no coordinate reference system"),
-    (far_away, "do not overlap"),
-    (barely_touching, "overlap by only .* 64 px"),
+]
+UNUSABLE_TOGETHER: list[tuple[Make, str]] = [
+    (far_away, "The images do not overlap: the moving image's centre lies 198.7 km"),
+    (barely_touching, "The images overlap by only 30 px of 10 m; at least 64 px"),
 ]
 
 
@@ -127,6 +138,19 @@ def test_register_refuses(cli, tmp_path: Path, scene_pair, role: str, make: Make
     line = cli.fails("register", fixed, moving, *modalities, "--out-dir", out)
     assert re.search(message, line)
     assert bad.name in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("make", "message"), UNUSABLE_TOGETHER, ids=[make.__name__ for make, _ in UNUSABLE_TOGETHER])
+@pytest.mark.parametrize("role", ["fixed", "moving"])
+def test_register_refuses_images_of_two_places(
+    cli, tmp_path: Path, scene_pair, role: str, make: Make, message: str
+) -> None:
+    other = make(tmp_path)
+    fixed, moving = (other, scene_pair.sar) if role == "fixed" else (scene_pair.optical, other)
+    out = tmp_path / "out"
+    modalities = ("--fixed-modality", "optical", "--moving-modality", "sar")
+    assert message in cli.fails("register", fixed, moving, *modalities, "--out-dir", out)
     assert not out.exists()
 
 

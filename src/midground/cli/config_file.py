@@ -37,7 +37,10 @@ def resolve_config(
         InputError: The file is missing or not YAML.
         ConfigError: An unknown key, or a value that does not fit.
     """
-    tree = {} if file is None else read_yaml(file)
+    tree: dict[str, Any] = {}
+    if file is not None:
+        tree = read_yaml(file)
+        _check(kind, tree, f"{file}: ")
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator or not key:
@@ -45,9 +48,7 @@ def resolve_config(
         _put(tree, key, _parse(setting, text))
     for key, value in (options or {}).items():
         _put(tree, key, value)
-    where = "" if file is None else f"{file}: "
-    _check_keys(kind, tree, where)
-    return _validate(kind, tree, where)
+    return _check(kind, tree, "")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -86,6 +87,11 @@ def _put(tree: dict[str, Any], key: str, value: object) -> None:
             raise ConfigError(f"'{key}': '{parent}' is a value, it has no settings inside.")
         tree = branch
     tree[last] = value
+
+
+def _check(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config:
+    _check_keys(kind, tree, where)
+    return _validate(kind, tree, where)
 
 
 def _check_keys(kind: type, tree: Mapping[str, Any], where: str, prefix: str = "") -> None:
@@ -131,7 +137,7 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
             for word in re.findall(r"'([^']*)'", one["ctx"]["expected"])
         ]
         if choices and isinstance(found, str):
-            raise ConfigError(f"{where}{unknown_name(f'{key}', found, choices)}") from error
+            raise ConfigError(f"{where}{unknown_name(key, found, choices)}") from error
         raise ConfigError(f"{where}setting '{key}': {errors[0]['msg']}, found {found!r}.") from error
 
 

@@ -2,8 +2,64 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from midground.cli import options
+
+if TYPE_CHECKING:
+    from midground.modality.bundle import Bundle
 
 models = typer.Typer(
     name="models", help="List, inspect, check and convert learned models.", no_args_is_help=True, add_completion=False
 )
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A shipped name, default, or a bundle's folder.")]
+
+
+@models.command("list")
+def list_models(debug: options.DebugOption = False) -> None:
+    """List the models at hand, and the mappers that need none."""
+    from midground.modality.catalogue import DEFAULT_MODEL, bundle_folders
+    from midground.modality.mappers import MAPPERS
+
+    rows = [(name, "no training") for name in sorted(MAPPERS)]
+    for name in bundle_folders():
+        card = _find(name).card
+        rows.append((name, f"{'default; ' if name == DEFAULT_MODEL else ''}{card.gsd_m:g} m; {card.description}"))
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+@models.command("info")
+def info(name: NameArgument, debug: options.DebugOption = False) -> None:
+    """Print the card of a model as JSON, after its files were verified."""
+    bundle = _find(name)
+    document = json.loads(bundle.card.to_json())
+    typer.echo(json.dumps({"folder": str(bundle.folder), "sha256": bundle.sha256} | document, indent=2))
+
+
+@models.command("verify")
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Shipped names, default, or folders; all if omitted.")
+    ] = None,
+    debug: options.DebugOption = False,
+) -> None:
+    """Compare the sha256 of every file of a model with its card."""
+    from midground.modality.catalogue import bundle_names
+
+    for name in names or bundle_names():
+        bundle = _find(name)
+        typer.echo(f"{bundle.card.name} {bundle.card.version}: all files are as the card says, sha256 {bundle.sha256}")
+
+
+def _find(name: str) -> Bundle:
+    from midground.modality.catalogue import DEFAULT_MODEL, find_bundle
+
+    is_folder = Path(name).is_dir() or "/" in name
+    return find_bundle(Path(name) if is_folder else DEFAULT_MODEL if name == "default" else name)

@@ -54,7 +54,7 @@ class Image:
         if array.shape[-1] in (3, 4) and array.shape[0] > 4:
             array = np.moveaxis(array, -1, 0)
         channels = array.astype(np.float32)
-        mask = np.isfinite(channels).all(axis=0)
+        mask = np.asarray(np.isfinite(channels).all(axis=0))
         if valid is not None:
             if valid.shape != mask.shape:
                 raise InputError(f"The valid mask has shape {valid.shape}, the image {mask.shape}.")

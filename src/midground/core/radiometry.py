@@ -73,7 +73,9 @@ def to_log_scale(image: Image, scale: SarScale) -> Image:
         return image
     positive = image.channels[(image.channels > 0) & image.valid]
     if positive.size == 0:
-        raise InputError(f"The SAR image holds no positive value, so it cannot be {scale} (choose another --sar-scale).")
+        raise InputError(
+            f"The SAR image holds no positive value, so it cannot be {scale} (choose another --sar-scale)."
+        )
     factor = np.float32(10 if scale == "power" else 20)
     channels = factor * np.log10(np.maximum(image.channels, positive.min()))
     return Image(np.where(image.valid, channels, np.float32(0)), image.valid)

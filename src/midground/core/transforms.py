@@ -63,7 +63,7 @@ class Transform:
         """The transform that undoes this one."""
         return Transform(np.linalg.inv(self.matrix), self.kind)
 
-    def scale_at(self, point_xy: Float[np.ndarray, "2"]) -> tuple[float, float]:
+    def scale_at(self, point_xy: Float[np.ndarray, " 2"]) -> tuple[float, float]:
         """Smallest and largest local magnification at a point (singular values of the Jacobian)."""
         w = float(self.matrix[2, :2] @ point_xy + 1.0)
         mapped = self(point_xy)

@@ -36,7 +36,7 @@ class Correction:
     crs: str | None
     """Working system, in which ``world_from_world`` acts; None if an image has no georeference or it is ignored."""
     world_from_world: Float64[np.ndarray, "3 3"] | None
-    """Takes the moving image's map coordinates to the corrected ones, in ``crs``."""
+    """Takes the moving image's map coordinates to the corrected ones, in ``crs``; its denominator is positive there."""
     fixed_from_moving: Float64[np.ndarray, "3 3"]
     """Takes full-resolution pixel centres of the moving image to those of the fixed image."""
     fixed: Grid
@@ -54,6 +54,11 @@ class Correction:
                 raise InputError("A correction needs finite, invertible 3×3 matrices.")
         if self.crs is not None and None in (self.fixed.crs, self.moving.crs):
             raise InputError("A correction of map coordinates needs a georeference of both images.")
+        if self.crs is not None and self.world_from_world is not None and self.moving.crs is not None:
+            # The origin of map coordinates may lie beyond the horizon of a homography, the image does not.
+            centre = convert_xy(self.moving.centre_world[None], self.moving.crs, self.crs)[0]
+            if self.world_from_world[2] @ np.append(centre, 1.0) < 0:
+                object.__setattr__(self, "world_from_world", -self.world_from_world)
 
     @classmethod
     def from_world(
@@ -180,7 +185,8 @@ class Correction:
 
     def gcps(self, grid: Grid, n_per_side: int = 8) -> list[GroundControlPoint]:
         """Corrected ground control points on a regular lattice over a raster, in ``corrected_crs(grid)``."""
-        lattice = _lattice(grid, n_per_side)
+        # Whole pixel corners, as some formats store the pixel of a control point with few digits.
+        lattice = np.round(_lattice(grid, n_per_side) + 0.5) - 0.5
         world = self.corrected_world(grid, lattice)
         return [
             GroundControlPoint(row=float(y) + 0.5, col=float(x) + 0.5, x=float(east), y=float(north), z=0.0, id=str(i))
@@ -302,7 +308,8 @@ class Correction:
 
 def _lattice(grid: Grid, per_side: int = _LATTICE) -> Float64[np.ndarray, "n 2"]:
     height, width = grid.hw
-    columns, rows = np.meshgrid(np.linspace(0, width - 1, per_side), np.linspace(0, height - 1, per_side))
+    # From edge to edge, so that it spans an area even for a raster that is one pixel wide.
+    columns, rows = np.meshgrid(np.linspace(-0.5, width - 0.5, per_side), np.linspace(-0.5, height - 0.5, per_side))
     return np.stack([columns.ravel(), rows.ravel()], axis=1)
 
 

@@ -132,6 +132,10 @@ class Grid:
         t = self.transform
         return Grid(self.crs, Affine(t.a * sx, t.b * sy, t.c, t.d * sx, t.e * sy, t.f), hw)
 
+    def window(self, left: int, top: int, hw: tuple[int, int]) -> Grid:
+        """A rectangle of the same lattice, which may reach beyond the raster."""
+        return Grid(self.crs, self.transform * Affine.translation(left, top), hw)
+
     def scaled(self, factor: float) -> Grid:
         """The same footprint with ``factor`` times as many pixels along each side, rounded, at least one."""
         return self.resized((max(1, round(self.hw[0] * factor)), max(1, round(self.hw[1] * factor))))

@@ -171,13 +171,13 @@ def creating(
         yield dataset
 
 
-def to_cog(source: Path, target: Path, *, overviews: str = "average") -> None:
+def to_cog(source: Path, target: Path, *, overviews: str = "average", predictor: str = "YES") -> None:
     """Copy a finished raster into a cloud-optimised GeoTIFF, and make sure that it arrived whole.
 
     Raises:
         OutputError: GDAL wrote less than it was given.
     """
-    options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BLOCKSIZE": _BLOCK_PX, "BIGTIFF": "IF_SAFER"}
+    options = {"COMPRESS": "DEFLATE", "PREDICTOR": predictor, "BLOCKSIZE": _BLOCK_PX, "BIGTIFF": "IF_SAFER"}
     options |= {"OVERVIEW_RESAMPLING": overviews, "NUM_THREADS": "ALL_CPUS"}
     try:
         with quiet(), Env(GDAL_TIFF_INTERNAL_MASK=True):

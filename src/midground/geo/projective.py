@@ -11,10 +11,13 @@ from midground.errors import InputError
 def apply_projective(
     matrix: Float64[np.ndarray, "3 3"], points_xy: Float64[np.ndarray, "n 2"]
 ) -> Float64[np.ndarray, "n 2"]:
-    """Apply a projective map; points at or beyond its horizon become NaN."""
+    """Apply a projective map; points at or beyond its horizon become NaN.
+
+    The matrix is signed so that the denominator is positive on the side that is seen.
+    """
     scale = matrix[2, :2] @ points_xy.T + matrix[2, 2]
     mapped = points_xy @ matrix[:2, :2].T + matrix[:2, 2]
-    is_seen = scale * matrix[2, 2] > 1e-9 * matrix[2, 2] ** 2
+    is_seen = scale > 0
     return np.where(is_seen[:, None], mapped / np.where(is_seen, scale, 1)[:, None], np.nan)
 
 

@@ -100,8 +100,10 @@ class Resampler:
         x = np.where(inside, x - left, 1.0)
         y = np.where(inside, y - top, 1.0)
         values, weights = _convolve(pixels, np.clip(x, 1, padded_w - 3), np.clip(y, 1, padded_h - 3), self.method)
-        weights = np.where(inside, weights, 0)
-        return self._normalise(values, weights, bool((pixels.values >= 0).all()))
+        values, weights = np.where(inside, values, 0), np.where(inside, weights, 0)
+        return self._normalise(
+            values.astype(pixels.values.dtype, copy=False), weights, bool((pixels.values >= 0).all())
+        )
 
     def _coordinates(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         nx, ny = (-(-size // _LATTICE_PX) + 1 for size in (tile.width, tile.height))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ Onto = Literal["fixed", "own"] | Grid
 
 _TILE_PX = 512
 _MAX_MISFIT_PX = 0.05
+_GEOREFERENCE = re.compile(r"<(SRS|GeoTransform|GCPList)\b.*?</\1>", re.DOTALL)
+"""What a virtual raster says about its place."""
 _NOT_COPIED_TAGS = ("AREA_OR_POINT",)
 
 
@@ -114,12 +117,14 @@ def rewrite_georeference(info: RasterInfo, out: Path, correction: Correction) ->
             # A virtual copy takes the new georeference, and GDAL then copies everything else.
             with opened(info.path) as dataset:
                 rasterio.shutil.copy(dataset, scratch, driver="VRT")
+            scratch.write_text(_GEOREFERENCE.sub("", scratch.read_text(encoding="utf-8")), encoding="utf-8")
             with rasterio.open(scratch, "r+") as virtual:
                 if is_affine:
                     virtual.transform, virtual.crs = transform, crs
                 else:
                     virtual.gcps = (correction.gcps(info.grid), rasterio.crs.CRS.from_user_input(crs))
-        to_cog(scratch, temporary, overviews="nearest" if info.is_palette or info.is_complex else "average")
+        overviews = "nearest" if info.is_palette or info.is_complex else "average"
+        to_cog(scratch, temporary, overviews=overviews, predictor="NO" if info.is_complex else "YES")
     return "geotransform" if is_affine else "gcps"
 
 

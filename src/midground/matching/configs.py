@@ -20,7 +20,7 @@ class SiftConfig:
 
     name: Literal["sift"] = "sift"
     max_keypoints: int = 4096
-    """Strongest key points kept per image, 1 or more (paper, section 4.6: 4096)."""
+    """Strongest key points kept in each channel of an image, 1 or more (paper, section 4.6: 4096)."""
     ratio: float = 0.75
     """Largest ratio of best to second-best descriptor distance, 0 to 1."""
     contrast_threshold: float = 0.01
@@ -45,7 +45,7 @@ class TemplateConfig:
     """Largest window, px."""
     spacing_px: int = 48
     """Distance between the centres of neighbouring windows, px."""
-    max_points: int = 400
+    max_points: int = 256
     """Most windows matched; the spacing grows to keep to it."""
     search_px: int = 16
     """Largest shift searched in x and y, px."""
@@ -76,7 +76,7 @@ class XFeatConfig:
 
     name: Literal["xfeat"] = "xfeat"
     max_keypoints: int = 4096
-    """Strongest key points kept per image, 1 or more."""
+    """Strongest key points kept in each channel of an image, 1 or more."""
     min_similarity: float = 0.82
     """Smallest cosine similarity of two matched descriptors, -1 to 1."""
     weights: Path | None = None

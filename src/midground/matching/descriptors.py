@@ -39,7 +39,7 @@ def mutual_nearest(
     """Pair descriptors that are each other's nearest neighbour.
 
     The confidence is one minus the ratio of the distances to the nearest and to the second-nearest fixed descriptor:
-    0 where nothing tells the two apart, or where there is no second one. Of equally near descriptors the first is taken.
+    0 where nothing tells the two apart, or where there is no second one. Of equally near ones the first is taken.
 
     Args:
         moving: One descriptor per row.
@@ -151,7 +151,9 @@ def _scalar_products(moving: np.ndarray, fixed: np.ndarray) -> Float64[np.ndarra
     return (moving @ fixed.T).astype(np.float64)
 
 
-def _distances(moving: np.ndarray, fixed: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Float64[np.ndarray, " n"]:
+def _distances(
+    moving: np.ndarray, fixed: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> Float64[np.ndarray, " n"]:
     difference = moving[rows].astype(np.float64) - fixed[columns]
     distances: np.ndarray = np.sqrt((difference**2).sum(axis=1))
     return distances

@@ -15,6 +15,10 @@ from midground.core.transforms import Transform
 from midground.matching.configs import TemplateConfig
 from midground.matching.correlation import Peak, correlation_surface, find_peak
 
+_FEWEST_WINDOWS = 36
+_DENSEST = 1 / 8
+"""Small images get windows that overlap more, down to a spacing of an eighth of their side."""
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateMatches:
@@ -113,11 +117,14 @@ def window_centres(image: Image, size: int, config: TemplateConfig) -> Float64[n
     """Centres (x, y) of windows on a regular grid that hold enough data, at pixel corners since sides are even."""
     height, width = image.hw
     spacing = float(config.spacing_px)
-    while True:
-        xs, ys = _grid_positions(width, size, spacing), _grid_positions(height, size, spacing)
-        if len(xs) * len(ys) <= config.max_points:
-            break
+    while _n_positions(width, size, spacing) * _n_positions(height, size, spacing) > config.max_points:
         spacing *= 1.1
+    while (
+        _n_positions(width, size, spacing) * _n_positions(height, size, spacing) < _FEWEST_WINDOWS
+        and spacing > size * _DENSEST
+    ):
+        spacing *= 0.9
+    xs, ys = _grid_positions(width, size, spacing), _grid_positions(height, size, spacing)
     share = cv2.boxFilter(
         image.valid.astype(np.float32), cv2.CV_32F, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT
     )
@@ -127,8 +134,12 @@ def window_centres(image: Image, size: int, config: TemplateConfig) -> Float64[n
     return np.stack([lefts[enough] + half, tops[enough] + half], axis=-1).astype(np.float64)
 
 
+def _n_positions(length: int, size: int, spacing: float) -> int:
+    return max(1, int((length - size) / spacing) + 1)
+
+
 def _grid_positions(length: int, size: int, spacing: float) -> np.ndarray:
-    n = max(1, int((length - size) / spacing) + 1)
+    n = _n_positions(length, size, spacing)
     return (
         np.rint(np.linspace(0, max(length - size, 0), n)).astype(np.int64)
         if n > 1

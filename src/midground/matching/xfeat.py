@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
 from midground.errors import DependencyError, ModelError
+from midground.matching.channels import match_by_channel
 from midground.matching.configs import XFeatConfig
 from midground.matching.descriptors import mutual_nearest
 from midground.matching.ground import clearance_px, fill_from_nearest
@@ -41,9 +42,10 @@ _MIN_CONTRAST = 1e-4
 
 
 class XFeatMatcher:
-    """Matches XFeat descriptors by mutual nearest neighbours above a least similarity, on the CPU.
+    """Matches XFeat descriptors by mutual nearest neighbours above a least similarity, channel by channel, on the CPU.
 
-    Runs on the mean of the channels, as the network itself does. Key points are refined to a fraction of a pixel.
+    The network takes grey images (it averages colours), so that channels lose nothing by being matched one by one.
+    Key points are refined to a fraction of a pixel.
     """
 
     def __init__(self, config: XFeatConfig, network: Any) -> None:
@@ -52,6 +54,9 @@ class XFeatMatcher:
 
     def match(self, moving: Image, fixed: Image) -> Correspondences:
         """Match two images; the score is the cosine similarity of the two descriptors, 0 if negative."""
+        return match_by_channel(moving, fixed, self._match_one)
+
+    def _match_one(self, moving: Image, fixed: Image) -> Correspondences:
         moving_xy, moving_descriptors = self._describe(moving)
         fixed_xy, fixed_descriptors = self._describe(fixed)
         pairs = mutual_nearest(moving_descriptors, fixed_descriptors)
@@ -116,10 +121,8 @@ def _shipped_weights() -> Path:
 
 
 def _standardised(image: Image) -> Float32[np.ndarray, "h w"] | None:
-    """Mean of the channels with zero mean and unit deviation over valid pixels; None without data or contrast."""
-    if not image.valid.any():
-        return None
-    grey = fill_from_nearest(image).mean(axis=0)
+    """The channel with zero mean and unit deviation over valid pixels; None without contrast."""
+    grey = fill_from_nearest(image)
     mean, deviation = grey[image.valid].mean(), grey[image.valid].std()
     if deviation < _MIN_CONTRAST:
         return None

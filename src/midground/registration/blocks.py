@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from affine import Affine
 from jaxtyping import Bool
 
 from midground.core.correspondences import Correspondences
@@ -127,8 +126,8 @@ def _match_blocks(
 
 
 def _window(grid: Grid, corner_xy: np.ndarray) -> Grid:
-    side = (min(BLOCK_PX, grid.hw[0]), min(BLOCK_PX, grid.hw[1]))
-    return Grid(grid.crs, grid.transform * Affine.translation(float(corner_xy[0]), float(corner_xy[1])), side)
+    left, top = (int(value) for value in corner_xy)
+    return grid.window(left, top, (min(BLOCK_PX, grid.hw[0]), min(BLOCK_PX, grid.hw[1])))
 
 
 def _coverage(best: Attempt, search: TiePointSearch, fine_from_coarse: Transform, factor: float) -> float:

@@ -24,7 +24,7 @@ from midground.registration.result import Inputs, ModelInfo, Previews, Registrat
 from midground.registration.run import Run
 from midground.registration.validation import grid_xy
 
-_PREVIEW_PX = 900
+_PREVIEW_PX = 1800
 PointMap = Callable[[Float64[np.ndarray, "n 2"]], Float64[np.ndarray, "n 2"]]
 
 

@@ -17,13 +17,12 @@ from midground.matching.template import TemplateMatcher, TemplateMatches
 from midground.registration.coarse import MappedPair
 from midground.registration.config import RegisterConfig
 from midground.registration.estimate import Estimate, estimate_transform, residuals_px
-from midground.registration.validation import Fit, HeldOut, hold_out, weighted_fit
+from midground.registration.validation import Fit, HeldOut, hold_out, spatial_blocks, weighted_fit
 
 GUIDED_SEARCH_PX = 6
 LINEAR_SIGMA = 0.01
-"""Expected deviation of the linear part from the first estimate (1 %), where few tie points leave it open."""
+"""Expected deviation of the linear part from the prior (1 %): decides only where few tie points leave it open."""
 _MAX_UNWARPED = 0.015
-_SIMPLER_MAY_COST = 1.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,14 @@ def search_tie_points(
     blind = matcher.match_around(pair.moving, pair.fixed, coarse, progress=progress)
     first = _robust(blind.matches, _first_kind(config), config)
     guided = _match_guided(matcher, pair, first.transform, progress)
-    return fit_tie_points(pair.name, blind, guided, first.transform, config, pair.moving.hw)
+    return fit_tie_points(pair.name, blind, guided, coarse, config, pair.moving.hw)
 
 
 def fit_tie_points(
     name: str,
     blind: TemplateMatches,
     matches: Correspondences,
-    first: Transform,
+    prior: Transform,
     config: RegisterConfig,
     hw: tuple[int, int],
 ) -> TiePointSearch:
@@ -84,7 +83,7 @@ def fit_tie_points(
         name: The mapper.
         blind: Matches made before a transform was known.
         matches: Matches to fit.
-        first: First estimate; its linear part is the prior.
+        prior: What was expected before any match was seen; its linear part is the prior of the fit.
         config: Transform and estimate settings.
         hw: Size of the moving image.
 
@@ -92,7 +91,7 @@ def fit_tie_points(
         TooFewMatchesError: Too few matches.
         NoConsensusError: The matches do not agree on a transform.
     """
-    fit = weighted_fit(first, LINEAR_SIGMA)
+    fit = weighted_fit(prior, LINEAR_SIGMA)
     kind, estimate = _choose_kind(matches, hw, fit, config)
     transform, inliers = _settle(matches, estimate, kind, fit, config)
     threshold_px = config.estimate.threshold_px
@@ -139,11 +138,17 @@ def _match_guided(matcher: TemplateMatcher, pair: MappedPair, around: Transform,
 def _choose_kind(
     matches: Correspondences, hw: tuple[int, int], fit: Fit, config: RegisterConfig
 ) -> tuple[TransformKind, Estimate]:
-    """The wanted kind, or under `auto` the simplest whose held-out error is within 3 % of the best."""
+    """The wanted kind, or under `auto` the simplest whose held-out error is within one standard error of the best.
+
+    Source:
+        Breiman et al. 1984: the one-standard-error rule; here the errors are means over spatial blocks.
+    """
     wanted = config.transform
     if wanted != "auto":
         return wanted, _robust(matches, wanted, config)
-    candidates: list[tuple[float, TransformKind, Estimate]] = []
+    candidates: list[tuple[float, float, TransformKind, Estimate]] = []
+    block = spatial_blocks(matches.moving_xy, hw)
+    limit_px = 2 * config.estimate.threshold_px
     for kind in TRANSFORM_KINDS:
         try:
             estimate = estimate_transform(matches, kind, config.estimate)
@@ -151,13 +156,14 @@ def _choose_kind(
             continue
         held = hold_out(matches, estimate.inliers, kind, hw, fit, threshold_px=config.estimate.threshold_px)
         # Points that a model cannot reach count at the limit, so that dropping them never pays.
-        limit = 2 * config.estimate.threshold_px
-        error = float(np.sqrt((np.minimum(held.residual_px, limit) ** 2).mean()))
-        candidates.append((error, kind, estimate))
+        squared = np.minimum(held.residual_px, limit_px) ** 2
+        errors = np.array([squared[block == one].mean() for one in np.unique(block)])
+        spread = float(errors.std() / np.sqrt(len(errors)))
+        candidates.append((float(errors.mean()), spread, kind, estimate))
     if not candidates:
         return "translation", estimate_transform(matches, "translation", config.estimate)
-    best = min(error for error, _, _ in candidates)
-    _, kind, estimate = next(entry for entry in candidates if entry[0] <= best * _SIMPLER_MAY_COST)
+    best, spread, _, _ = min(candidates, key=lambda candidate: candidate[0])
+    _, _, kind, estimate = next(candidate for candidate in candidates if candidate[0] <= best + spread)
     return kind, estimate
 
 

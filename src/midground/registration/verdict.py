@@ -55,7 +55,7 @@ WITNESS_AGREES_PX = 3.0
 WITNESS_TESTIFIES = 0.5
 MAX_SCALE = {True: 1.10, False: 4.0}
 MAX_ROTATION_DEG = {True: 5.0, False: 180.0}
-ERROR_FLOOR_PX = 0.5
+ERROR_FLOOR_PX = 0.8
 """Error that no internal check can see: the two sensors do not show an edge at the same place."""
 
 

@@ -41,6 +41,7 @@ def render_report(registration: Registration, *, written: datetime | None = None
         result=registration,
         written=None if written is None else f"{written:%Y-%m-%d %H:%M} UTC",
         verdict=words.VERDICT_WORDS[registration.verdict],
+        trust=words.trust(registration.trust),
         next_steps=words.next_steps(registration),
         key_numbers=words.key_numbers(registration),
         fixed_kind=words.kind_of(inputs.fixed),

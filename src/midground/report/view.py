@@ -55,7 +55,10 @@ def residuals_of(result: Registration) -> Residuals | None:
     points = result.tie_points
     if result.fixed_from_moving is None or len(points.used) == 0:
         return None
-    mapped = Transform(result.fixed_from_moving, result.transform or "homography")(points.moving_xy)
+    if result.correction is not None:
+        mapped = result.correction.to_fixed_px(result.correction.moving, points.moving_xy)
+    else:
+        mapped = Transform(result.fixed_from_moving, result.transform or "homography")(points.moving_xy)
     return Residuals(
         fixed_xy=points.fixed_xy,
         vectors_xy=mapped - points.fixed_xy,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from midground.registration.result import InputInfo, Registration, Verdict
+from midground.registration.result import InputInfo, Registration
+from midground.registration.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,12 @@ def metres(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{decimal(value, 0 if abs(value) >= 100 else 1 if abs(value) >= 1 else 2)} m"
+
+
+def trust(share: float) -> str:
+    """A share of right results in percent, never rounded up to certainty."""
+    percent = 100 * share
+    return ">99%" if percent > 99 else "<1%" if percent < 1 else f"{percent:.0f}%"
 
 
 def ground(value_px: float | None, gsd_m: float | None) -> str:

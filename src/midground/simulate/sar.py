@@ -7,8 +7,8 @@ right, while steep slopes keep the marks of the detour: smeared and bright towar
 elevation model of the correction knows no buildings, so roofs lie over the ground before them, and it is slightly
 wrong, by a smooth error of zero mean. Trees have bright edges towards the sensor, but are neither displaced nor cast
 shadow: both would move the edges of woods against the optical image. What remains (bright walls and edges on the side
-of the sensor) pulls a correlation of whole scenes of 1024 px towards the sensor, by 0.1 px on average and 0.2 px at
-most over nine seeds; over looks from both sides it cancels.
+of the sensor) pulls a gradient correlation of whole scenes of 1024 px towards the sensor, by 0.13 px on average and
+0.23 px at most over the seeds 20 to 31. The pull turns round with the side that the radar looks from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _DISPLACEMENT_PX = 0.12
 _CANOPY_EDGE = 0.01
 """Echo of the edge of a canopy relative to that of a wall of the same height."""
 _FAR_SIDE = 0.5
-"""Echo of a building's far side, by ridges, parapets and other walls nearby, relative to the wall in front."""
+"""Echo of a building's far side, by ridges, parapets and other walls nearby, relative to the wall in front.
+
+Chosen so that towns do not pull the image towards the sensor by more than 0.3 px; without it, some do by 0.4 px.
+"""
 _LOW_CANOPY_M = 5.0
 """Height below which there are no trees."""
 _ROOF_SHARE = 0.6

@@ -161,12 +161,24 @@ def export_onnx(network: SharedModalityUnet) -> bytes:
             input_names=list(inputs),
             output_names=["stem", "features", "decoded", "shared", *means],
             dynamic_axes=axes | {name: {0: "n"} for name in means},
+            # Folding a normalisation into the weights in front of it would round the product once more, to float16;
+            # the runtime folds it in float32 when it loads the graph.
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
         )
     model = onnx.load_model_from_string(buffer.getvalue())
     _store_half(model)
+    _name_sizes(model, [mean.n_channels for mean in parts.means])
     onnx.helper.set_model_props(model, {"n_means": ",".join(map(str, parts.n_means))})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def _name_sizes(model: onnx.ModelProto, n_channels: list[int]) -> None:
+    """State the number of channels of each mean, which the exporter leaves open."""
+    means = [output for output in model.graph.output if output.name.startswith("mean_")]
+    for output, channels in zip(means, n_channels, strict=True):
+        output.type.tensor_type.shape.dim[1].dim_value = channels
 
 
 def _store_half(model: onnx.ModelProto) -> None:

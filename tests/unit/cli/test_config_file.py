@@ -58,6 +58,9 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     file.write_text("sead: 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"settings\.yaml: unknown setting 'sead'. Did you mean 'seed'\?"):
         resolve_config(RegisterConfig, file=file)
+    file.write_text("seed: 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^unknown setting 'sead'"):
+        resolve_config(RegisterConfig, file=file, settings=["sead=2"])
 
 
 @pytest.mark.parametrize(("content", "message"), [("[1, 2]", "found list"), ("a: [", "is not YAML")])

@@ -35,7 +35,8 @@ def test_shift_in_metres_and_pixels():
 
 
 @pytest.mark.parametrize(
-    "transform", [Affine(5, 0, 500500, 0, 5, 4995500), Affine(4, 3, 500500, 3, -4, 4998000), Affine(5, 0, 500500, 0, -5, 4999500)]
+    "transform",
+    [Affine(5, 0, 500500, 0, 5, 4995500), Affine(4, 3, 500500, 3, -4, 4998000), Affine(5, 0, 500500, 0, -5, 4999500)],
 )
 def test_shift_does_not_depend_on_the_orientation(transform):
     moving = Grid(UTM, transform, (800, 800))
@@ -82,8 +83,8 @@ def test_affine_misfit_of_a_homography_is_stated_and_control_points_are_exact():
     assert misfit > 1
     points = correction.gcps(MOVING, 5)
     assert len(points) == 25
-    assert (points[0].row, points[0].col) == (0.5, 0.5)
-    world = correction.corrected_world(MOVING, np.array([[0.0, 0.0]]))[0]
+    assert (points[0].row, points[0].col) == (0, 0)
+    world = correction.corrected_world(MOVING, np.array([[-0.5, -0.5]]))[0]
     assert (points[0].x, points[0].y) == pytest.approx(tuple(world))
 
 
@@ -112,9 +113,9 @@ class TestWithoutGeoreference:
     def test_pixels(self):
         points = np.array([[10.0, 20.0]])
         assert self.plain.to_fixed_px(self.plain.moving, points).tolist() == [[23, 44]]
-        assert self.plain.source_from_target(self.plain.moving, self.plain.fixed, np.array([[23.0, 44.0]])).tolist() == [
-            [10, 20]
-        ]
+        assert self.plain.source_from_target(
+            self.plain.moving, self.plain.fixed, np.array([[23.0, 44.0]])
+        ).tolist() == [[10, 20]]
 
     def test_image_of_twice_the_size(self):
         points = np.array([[20.5, 40.5]])

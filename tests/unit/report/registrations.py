@@ -47,6 +47,7 @@ def make_registration(verdict="accept", *, crs="EPSG:32631", with_previews=True,
         residual_rmse_px=0.71,
         ce90_px=1.3,
         expected_error_px=0.62,
+        trust=0.97,
         coverage=0.84,
         witnesses=(
             Witness(name="learned", shift_px=(6.1, -4.2), disagreement_px=0.4),
@@ -118,6 +119,7 @@ def without_transform(found):
         residual_rmse_px=None,
         ce90_px=None,
         expected_error_px=None,
+        trust=0.0,
         coverage=0.0,
         tie_points=replace(
             found.tie_points, residual_px=unknown, held_out_residual_px=unknown, used=np.zeros(len(unknown), dtype=bool)

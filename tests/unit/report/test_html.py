@@ -40,6 +40,7 @@ def test_numbers_come_with_their_size_on_the_ground(make_registration):
     assert "0.62 px" in page
     assert "6.2 m on the ground" in page
     assert "72 of 90" in page
+    assert "<b>97%</b>" in page
     assert "0.40" in page
     assert "found nothing" in page
 
@@ -57,6 +58,7 @@ def test_rejection_without_a_transform_has_no_after_view(make_registration):
     assert 'class="layer over picture-after"' not in page
     assert 'id="residuals"' not in page
     assert "no transform found" in page
+    assert "in the calibration" not in page
 
 
 def test_rejected_candidate_is_called_one(make_registration):

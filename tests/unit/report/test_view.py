@@ -46,3 +46,16 @@ def test_one_point_is_too_few_for_charts(make_registration):
     used[0] = True
     result = replace(found, tie_points=replace(found.tie_points, used=used))
     assert view.residual_charts(result, view.residuals_of(result)) is None
+
+
+def test_residuals_follow_the_exact_correction_where_there_is_one(make_registration):
+    from affine import Affine
+
+    from midground.geo.correction import Correction
+    from midground.geo.grid import Grid
+
+    found = make_registration()
+    grid = Grid(None, Affine.identity(), found.inputs.fixed.hw)
+    correction = Correction.from_pixels(found.fixed_from_moving, fixed=grid, moving=grid, kind="affine")
+    exact = view.residuals_of(replace(found, correction=correction))
+    assert exact.vectors_xy == pytest.approx(view.residuals_of(found).vectors_xy, abs=1e-9)

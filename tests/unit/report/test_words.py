@@ -20,6 +20,11 @@ def test_metres(value, text):
     assert words.metres(value) == text
 
 
+@pytest.mark.parametrize(("share", "text"), [(0.9999, ">99%"), (0.97, "97%"), (0.0, "<1%")])
+def test_trust_is_never_certainty(share, text):
+    assert words.trust(share) == text
+
+
 @pytest.mark.parametrize(
     ("shift_m", "detail", "bearing"),
     [((10.0, 0.0), "10.0 m east, 0.00 m north", 90), ((0.0, -5.0), "0.00 m east, 5.0 m south", 180)],

@@ -61,15 +61,28 @@ def test_terrain_correction_leaves_a_lake_on_a_plateau_in_its_place() -> None:
     assert wet.max() == pytest.approx(159, abs=3)
 
 
-def test_the_wall_towards_the_sensor_is_a_bright_line_and_the_ground_behind_is_dark() -> None:
+def with_block(wall_gain: float) -> Landscape:
+    """Level ground with one building of 20 m."""
     plain = flat()
     height, gain = plain.building_m.copy(), plain.wall_gain.copy()
-    height[112:144, 120:136], gain[112:144, 120:136] = 20.0, 1.0
-    scene = dataclasses.replace(plain, building_m=height, wall_gain=gain)
+    height[112:144, 120:136], gain[112:144, 120:136] = 20.0, wall_gain
+    return dataclasses.replace(plain, building_m=height, wall_gain=gain)
+
+
+def test_the_wall_towards_the_sensor_is_the_bright_line() -> None:
+    scene = with_block(1.0)
     east, west = decibels(scene, EAST)[118:138].mean(axis=0), decibels(scene, WEST)[118:138].mean(axis=0)
-    assert east[118:122].max() > 0 > east[134:138].max()
-    assert west[134:138].max() > 0 > west[118:122].max()
-    assert east[137:140].mean() < decibels(plain, EAST)[118:138, 137:140].mean() - 1
+    assert east[118:122].max() > 0
+    assert east[118:122].max() > east[134:138].max() + 2
+    assert west[134:138].max() > 0
+    assert west[134:138].max() > west[118:122].max() + 2
+
+
+@pytest.mark.parametrize(("orbit", "behind"), [(EAST, slice(137, 140)), (WEST, slice(116, 119))])
+def test_the_ground_behind_a_building_lies_in_shadow(orbit: Orbit, behind: slice) -> None:
+    rows = slice(120, 136)
+    plain, built = decibels(flat(), orbit)[rows, behind], decibels(with_block(0.0), orbit)[rows, behind]
+    assert built.mean() < plain.mean() - 2
 
 
 def test_speckle_is_drawn_in_the_pixels_of_the_image() -> None:

@@ -1,0 +1,206 @@
+"""A bundle on ONNX Runtime: images of any size, with or without data everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from midground.core.image import Image
+from midground.core.progress import Progress, silent
+from midground.errors import InputError, ModelError, unknown_name
+from midground.modality.base import InputSpec, Modality
+from midground.modality.bundle import Bundle
+from midground.modality.card import GRAPH_FILES
+from midground.modality.windowed import WindowSizes, map_scene
+
+_LOAD_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+_PROVIDER_SUFFIX = "ExecutionProvider"
+_SILENT = 4
+_INPUT_STRIDES = {"image": 1, "weight": 1, "features_in": 4, "decoded_in": 4, "stem_in": 2, "weight_out": 1}
+_INPUTS = {*_INPUT_STRIDES, "context", "use_context"}
+_OUTPUTS = {"stem", "features", "decoded", "shared"}
+
+
+class LearnedMapper:
+    """Maps with the two networks of a bundle; each is loaded when it is first needed.
+
+    Args:
+        bundle: The model.
+        providers: Execution providers of ONNX Runtime, best first, for instance ``("CUDA", "CPU")``; CPU if omitted.
+        threads: Threads of one run; as many as processors that this process may use if omitted.
+        sizes: From which size on, and how, an image is cut into windows.
+
+    Raises:
+        ConfigError: A provider is not installed.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        sizes: WindowSizes | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self._providers = _installed(providers or ("CPU",))
+        self._threads = threads or _usable_cpus()
+        self._sizes = sizes or WindowSizes()
+        self._networks: dict[Modality, _OrtNetwork] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return self.bundle.card.name
+
+    @property
+    def inputs(self) -> dict[Modality, InputSpec]:
+        """What each modality's input must hold."""
+        return dict(self.bundle.card.inputs)
+
+    @property
+    def gsd_m(self) -> float | None:
+        """Ground sample distance of the training data, m."""
+        return self.bundle.card.gsd_m
+
+    @property
+    def sha256(self) -> str | None:
+        """Digest of the bundle's files."""
+        return self.bundle.sha256
+
+    def map(self, image: Image, modality: Modality, *, progress: Progress = silent) -> Image:
+        """Map one unit-scaled image. Invalid pixels count as the mean of the valid ones, and are 0 in the result.
+
+        Args:
+            image: Channels between 0 and 1, as many as the bundle's bands of this modality.
+            modality: Which of the two networks maps it.
+            progress: Told how many windows are done.
+
+        Raises:
+            InputError: The image has another number of channels.
+            ModelError: The network was altered, or does not fit its card.
+        """
+        card = self.bundle.card
+        bands = card.inputs[modality].bands
+        if image.n_channels != len(bands):
+            raise InputError(
+                f"The model '{card.name}' wants {len(bands)} {modality} band(s), {', '.join(bands)}; found "
+                f"{image.n_channels} channel(s)."
+            )
+        if not image.valid.any():
+            return Image(np.zeros((card.n_channels, *image.hw), np.float32), image.valid)
+        height, width = image.hw
+        padding = ((0, 0), (0, -height % card.stride_px), (0, -width % card.stride_px))
+        padded = np.pad(_filled(image), padding, mode="reflect")[None]
+        shared = map_scene(self._network(modality), padded, self._sizes, progress, f"map {modality}")
+        channels = shared[0, :, :height, :width]
+        return Image(np.where(image.valid, channels, np.float32(0)), image.valid)
+
+    def _network(self, modality: Modality) -> _OrtNetwork:
+        if modality not in self._networks:
+            self._networks[modality] = _OrtNetwork(self.bundle, modality, self._providers, self._threads)
+        return self._networks[modality]
+
+
+class _OrtNetwork:
+    """The three parts of one graph; see ``midground.modality.windowed.Network``."""
+
+    def __init__(self, bundle: Bundle, modality: Modality, providers: list[str], threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _SILENT
+        # Images differ in size, so neither a pool of memory nor a remembered pattern of it pays: they double the peak.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        where = str(bundle.folder / GRAPH_FILES[modality])
+        try:
+            self._session = ort.InferenceSession(bundle.read(modality), options, providers=providers)
+        except _LOAD_ERRORS as error:
+            raise ModelError(f"{where}: ONNX Runtime cannot load the network ({error}).") from error
+        inputs = {item.name: item.shape for item in self._session.get_inputs()}
+        outputs = {item.name: item.shape for item in self._session.get_outputs()}
+        properties = self._session.get_modelmeta().custom_metadata_map
+        if set(inputs) != _INPUTS or not set(outputs) >= _OUTPUTS or "n_means" not in properties:
+            raise ModelError(f"{where}: the network is not one of this version's three parts; convert the model again.")
+        card = bundle.card
+        for found, wanted, what in (
+            (inputs["image"][1], len(card.inputs[modality].bands), "bands"),
+            (outputs["shared"][1], card.n_channels, "channels of the shared modality"),
+        ):
+            if found != wanted:
+                raise ModelError(f"{where}: the network has {found} {what}, the card says {wanted}.")
+        self.n_channels, self.stride_px, self.halo_px = card.n_channels, card.stride_px, card.halo_px
+        first, second, third = (int(count) for count in properties["n_means"].split(","))
+        self.means = (
+            range(first),
+            range(first, first + second),
+            range(first + second, first + second + third),
+        )
+        widths = [outputs[f"mean_{index}"][1] for part in self.means for index in part]
+        self.mean_slices = [slice(int(start), int(stop)) for start, stop in pairwise(np.cumsum([0, *widths]))]
+        # All parts run at once, so those that are not wanted are given the least that the network takes.
+        least = {name: (1, inputs[name][1], *(card.stride_px // _INPUT_STRIDES[name],) * 2) for name in _INPUT_STRIDES}
+        least |= {"context": (1, sum(widths)), "use_context": (1,)}
+        self._least = {name: np.zeros(shape, np.float32) for name, shape in least.items()}
+
+    def encode(
+        self, image: np.ndarray, weight: np.ndarray, context: np.ndarray | None, means: Sequence[int] = ()
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        return self._run(("stem", "features"), means, context, image=image, weight=weight)
+
+    def middle(
+        self, features: np.ndarray, context: np.ndarray | None, means: Sequence[int] = ()
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        return self._run(("decoded",), means, context, features_in=features)
+
+    def decode(
+        self, inputs: tuple[np.ndarray, np.ndarray, np.ndarray], context: np.ndarray | None, means: Sequence[int] = ()
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        decoded, stem, weight = inputs
+        return self._run(("shared",), means, context, decoded_in=decoded, stem_in=stem, weight_out=weight)
+
+    def _run(
+        self, names: tuple[str, ...], means: Sequence[int], context: np.ndarray | None, **inputs: np.ndarray
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        if context is not None:
+            inputs |= {"context": context, "use_context": np.ones(1, np.float32)}
+        feed = self._least | {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        results = self._session.run([*names, *(f"mean_{index}" for index in means)], feed)
+        return results[: len(names)], results[len(names) :]
+
+
+def _filled(image: Image) -> np.ndarray:
+    if image.valid.all():
+        return image.channels
+    means = image.channels[:, image.valid].mean(axis=1, dtype=np.float64).astype(np.float32)
+    return np.where(image.valid, image.channels, means[:, None, None])
+
+
+def _installed(providers: Sequence[str]) -> list[str]:
+    """Full names of execution providers, each of which must be installed."""
+    known = {name.removesuffix(_PROVIDER_SUFFIX): name for name in ort.get_available_providers()}
+    found = []
+    for provider in providers:
+        short = provider.removesuffix(_PROVIDER_SUFFIX)
+        if short not in known:
+            raise unknown_name("execution provider", short, known)
+        found.append(known[short])
+    return found
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
