@@ -37,7 +37,7 @@ class Cli:
         assert outcome.out == ""
         (line,) = outcome.err.splitlines()
         assert line.startswith("midground: ")
-        assert line.endswith((".", "?"))
+        assert line.endswith((".", "?", "'"))
         return line
 
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -237,24 +238,28 @@ def test_map_needs_one_place_for_results(cli, tmp_path: Path, scene_pair) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("matcher", "model"), [("template", "structure"), ("template", "default"), ("sift", "none")])
-def test_match_draws_and_lists(cli, tmp_path: Path, scene_pair, matcher: str, model: str) -> None:
+def test_match_draws_and_lists(cli, tmp_path: Path, scene_pair) -> None:
     picture, listing = tmp_path / "matches.png", tmp_path / "matches.json"
-    moving = scene_pair.optical if matcher == "sift" else scene_pair.sar
-    words = ("--matcher", matcher, "--model", model, "-o", picture, "--json", listing)
-    outcome = cli("match", moving, scene_pair.optical, *words)
-    assert outcome.code == 0, outcome
+    words = ("--matcher", "template", "--model", "structure", "-o", picture, "--json", listing)
+    outcome = cli("match", scene_pair.sar, scene_pair.optical, *words)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[1:] == [str(picture), str(listing)]
     found = json.loads(listing.read_text())
     n_matches = len(found["score"])
-    assert n_matches > 10
     assert np.shape(found["moving_xy"]) == np.shape(found["fixed_xy"]) == (n_matches, 2)
-    assert len(found["inliers"]) == n_matches
+    assert len(found["inliers"]) == n_matches > 10
     assert found["seconds"] > 0
-    if matcher == "sift":
-        np.testing.assert_allclose(found["fixed_from_moving"], np.eye(3), atol=0.05)
-    else:
-        assert corner_error_px(found["fixed_from_moving"], scene_pair.truth) < 3
+    assert corner_error_px(found["fixed_from_moving"], scene_pair.truth) < 3
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("model", ["default", "none"])
+def test_match_puts_an_image_onto_itself(cli, scene_pair, model: str) -> None:
+    words = ("--matcher", "sift", "--model", model, "--transform", "similarity", "--json", "-")
+    same = ("--fixed-modality", "optical", "--moving-modality", "optical")
+    outcome = cli("match", scene_pair.optical, scene_pair.optical, *words, *same)
+    assert outcome.code == 0
+    np.testing.assert_allclose(json.loads(outcome.out)["fixed_from_moving"], np.eye(3), atol=0.05)
 
 
 def test_match_without_a_transform(cli, scene_pair, unrelated: Path) -> None:
@@ -277,3 +282,47 @@ def test_simulate_repeats_itself(cli, tmp_path: Path) -> None:
 def test_simulate_refuses_what_it_cannot_do(cli, tmp_path: Path) -> None:
     assert "size_px" in cli.fails("simulate", "--out-dir", tmp_path / "out", "--size", "5")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_models_are_listed_and_verified(cli) -> None:
+    from midground.modality.catalogue import DEFAULT_MODEL
+
+    listed = cli("models", "list").out
+    assert all(name in listed for name in ("none", "structure", DEFAULT_MODEL, "default"))
+    assert cli("models", "verify").out.startswith(f"{DEFAULT_MODEL} ")
+    assert cli("models", "verify", "default").out == cli("models", "verify", DEFAULT_MODEL).out
+    card = json.loads(cli("models", "info", "default").out)
+    assert card["name"] == DEFAULT_MODEL
+    assert len(card["sha256"]) == 64
+    assert "Did you mean" in cli.fails("models", "info", DEFAULT_MODEL[:-2])
+    assert "no model bundle" in cli.fails("models", "verify", "some/folder")
+
+
+def test_convert_without_torch_names_the_extra(
+    cli, tmp_path: Path, scene_pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("torch", "midground.training"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    file = scene_pair.truth
+    line = cli.fails("models", "convert", "--sar", file, "--optical", file, "--card", file, "-o", tmp_path / "bundle")
+    assert "pip install 'midground[train]'" in line
+
+
+@pytest.mark.extras
+def test_convert_makes_a_bundle(cli, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra train")
+    from midground.modality.catalogue import DEFAULT_MODEL, find_bundle
+    from midground.training.networks import shared_modality_unet
+
+    weights = {"sar": tmp_path / "sar.safetensors", "optical": tmp_path / "optical.safetensors"}
+    for path, n_bands in zip(weights.values(), (1, 3), strict=True):
+        safetensors.save_file(shared_modality_unet(n_bands, 3).state_dict(), path)
+    card = find_bundle(DEFAULT_MODEL).folder / "card.json"
+    out = tmp_path / "fresh"
+    words = ("--sar", weights["sar"], "--optical", weights["optical"], "--card", card, "-o", out)
+    outcome = cli("models", "convert", *words)
+    assert outcome.code == 0, outcome
+    assert cli("models", "verify", out).code == 0
+    assert "exists already" in cli.fails("models", "convert", *words)

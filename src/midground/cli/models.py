@@ -46,7 +46,8 @@ def info(name: NameArgument, debug: options.DebugOption = False) -> None:
 @models.command("verify")
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Shipped names, default, or folders; all if omitted.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Shipped names, default, or folders; all if omitted."),
     ] = None,
     debug: options.DebugOption = False,
 ) -> None:
@@ -63,3 +64,30 @@ def _find(name: str) -> Bundle:
 
     is_folder = Path(name).is_dir() or "/" in name
     return find_bundle(Path(name) if is_folder else DEFAULT_MODEL if name == "default" else name)
+
+
+@models.command("convert")
+def convert(
+    sar: Annotated[Path, typer.Option("--sar", metavar="FILE", help="Weights of the SAR network (.safetensors).")],
+    optical: Annotated[
+        Path, typer.Option("--optical", metavar="FILE", help="Weights of the optical network (.safetensors).")
+    ],
+    card: Annotated[Path, typer.Option("--card", metavar="FILE", help="Card that says what the model wants and is.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="The bundle; its name is the model's.")
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    unsafe_pickle: Annotated[
+        bool, typer.Option("--unsafe-pickle", help="Read checkpoints that can run code; only from people you trust.")
+    ] = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Turn weights of torch into a bundle, and compare its results with torch's. Needs the extra 'train'."""
+    files = [options.existing(path) for path in (sar, optical, card)]
+    from midground.training import convert as conversion
+
+    config = conversion.ConvertConfig(overwrite=overwrite, unsafe_pickle=unsafe_pickle)
+    done = conversion.convert({"sar": files[0], "optical": files[1]}, files[2], output, config=config)
+    for modality, difference in done.differences.items():
+        typer.echo(f"{modality}: results differ from torch's by {difference:.1e} at most")
+    typer.echo(f"{done.bundle.folder}: {done.bundle.card.name} {done.bundle.card.version}, sha256 {done.bundle.sha256}")

@@ -108,7 +108,7 @@ def feather(window: Window, hw: tuple[int, int], ramp_px: int) -> Float32[np.nda
     Args:
         window: One of :func:`windows`.
         hw: Height and width of the scene.
-        ramp_px: How far the weights fade into a neighbour, at most the margin and half of the smallest core; 0 cuts hard.
+        ramp_px: How far the weights fade into a neighbour, at most the margin and half a core; 0 cuts hard.
     """
     rows = _ramp(window.rows, hw[0], ramp_px)
     columns = _ramp(window.columns, hw[1], ramp_px)

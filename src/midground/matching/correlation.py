@@ -44,20 +44,18 @@ def correlation_surface(template: Image, search: Image, *, min_valid: float = 0.
         search: Image of at least that size, the same number of channels.
         min_valid: Smallest common share of valid pixels, 0 to 1.
     """
-    weight = template.valid.astype(np.float32)
-    n_template = float(weight.sum())
+    n_needed = max(min_valid * template.valid.size, 2.0)
     shape = (search.hw[0] - template.hw[0] + 1, search.hw[1] - template.hw[1] + 1)
-    if n_template < min_valid * weight.size or n_template < 2:
+    if template.valid.sum() < n_needed:
         return np.full(shape, _REJECTED)
-    centred_template = _centred(template)
-    centred_search = _centred(search)
+    template, search = _without_empty_border(template, search)
+    centred_template, centred_search = _centred(template), _centred(search)
     template_energy = float((centred_template**2).sum())
     numerator = cv2.matchTemplate(_channels_last(centred_search), _channels_last(centred_template), cv2.TM_CCORR)
     search_energy, n_common = _window_energy(centred_search, search.valid, template.valid)
     surface = numerator / np.sqrt(np.maximum(template_energy * search_energy, _TINY))
-    surface[n_common < min_valid * weight.size] = _REJECTED
-    flat = search_energy < 1e-6 * max(template_energy, _TINY)
-    surface[flat] = 0
+    surface[n_common < n_needed] = _REJECTED
+    surface[search_energy < 1e-6 * max(template_energy, _TINY)] = 0
     return np.clip(surface, -1, 1).astype(np.float32)
 
 
@@ -137,6 +135,22 @@ def _quadratic_offset(patch: np.ndarray) -> tuple[float, float, float]:
     return float(np.clip(dx, -1, 1)), float(np.clip(dy, -1, 1)), curvature
 
 
+def _without_empty_border(template: Image, search: Image) -> tuple[Image, Image]:
+    """Cut rows and columns without data off the template, and off the search image what only they would meet."""
+    if (
+        template.valid[0].any()
+        and template.valid[-1].any()
+        and template.valid[:, 0].any()
+        and template.valid[:, -1].any()
+    ):
+        return template, search
+    rows, columns = np.flatnonzero(template.valid.any(axis=1)), np.flatnonzero(template.valid.any(axis=0))
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    cut = template.crop(int(rows[0]), int(columns[0]), int(height), int(width))
+    spare_h, spare_w = search.hw[0] - template.hw[0], search.hw[1] - template.hw[1]
+    return cut, search.crop(int(rows[0]), int(columns[0]), int(height) + spare_h, int(width) + spare_w)
+
+
 def _centred(image: Image) -> np.ndarray:
     """Channels minus their mean over valid pixels; invalid pixels zero."""
     n_valid = max(int(image.valid.sum()), 1)
@@ -150,8 +164,8 @@ def _channels_last(channels: np.ndarray) -> np.ndarray:
 
 def _window_energy(
     centred: np.ndarray, search_valid: np.ndarray, template_valid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of squares about the window's own mean, over channels, and the number of common valid pixels."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum of squares about the window's own mean, over channels; number of common valid pixels; sum of each channel."""
     if template_valid.all():
         n_common = _box(search_valid.astype(np.float32), template_valid.shape)
         total = _box(_channels_last(centred), template_valid.shape)
@@ -163,7 +177,17 @@ def _window_energy(
         total = np.stack([cv2.matchTemplate(channel, kernel, cv2.TM_CCORR) for channel in centred], axis=-1)
         squares = cv2.matchTemplate((centred**2).sum(axis=0), kernel, cv2.TM_CCORR)
     energy = squares - (total**2).sum(axis=-1) / np.maximum(n_common, 1)
-    return np.maximum(energy, 0), n_common
+    return np.maximum(energy, 0), n_common, total
+
+
+def _common_energy(
+    centred_template: np.ndarray, search_valid: np.ndarray, n_common: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The template's sum of squares about its mean, and its sums, over the pixels that are valid in each window."""
+    valid = search_valid.astype(np.float32)
+    squares = cv2.matchTemplate(valid, (centred_template**2).sum(axis=0), cv2.TM_CCORR)
+    total = np.stack([cv2.matchTemplate(valid, channel, cv2.TM_CCORR) for channel in centred_template], axis=-1)
+    return np.maximum(squares - (total**2).sum(axis=-1) / np.maximum(n_common, 1), 0), total
 
 
 def _box(values: np.ndarray, window_hw: tuple[int, int]) -> np.ndarray:

@@ -117,13 +117,13 @@ def window_centres(image: Image, size: int, config: TemplateConfig) -> Float64[n
     """Centres (x, y) of windows on a regular grid that hold enough data, at pixel corners since sides are even."""
     height, width = image.hw
     spacing = float(config.spacing_px)
-    while _n_positions(width, size, spacing) * _n_positions(height, size, spacing) > config.max_points:
-        spacing *= 1.1
     while (
         _n_positions(width, size, spacing) * _n_positions(height, size, spacing) < _FEWEST_WINDOWS
         and spacing > size * _DENSEST
     ):
         spacing *= 0.9
+    while _n_positions(width, size, spacing) * _n_positions(height, size, spacing) > config.max_points:
+        spacing *= 1.1
     xs, ys = _grid_positions(width, size, spacing), _grid_positions(height, size, spacing)
     share = cv2.boxFilter(
         image.valid.astype(np.float32), cv2.CV_32F, (size, size), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT

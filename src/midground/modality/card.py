@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from midground.core.radiometry import Scaling
 from midground.errors import ModelError
@@ -18,6 +18,7 @@ GRAPH_FILES: Mapping[Modality, str] = {modality: f"{modality}.onnx" for modality
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SCALING_KINDS: Mapping[str, Literal["percentile", "fixed"]] = {"percentile": "percentile", "fixed": "fixed"}
 _Value = TypeVar("_Value")
 
 
@@ -140,17 +141,14 @@ def _per_modality(node: _Node, read: Callable[[_Node, str], _Value]) -> dict[Mod
 
 def _input_spec(parent: _Node, key: str) -> InputSpec:
     node = parent.node(key)
-    scaling = node.node("scaling")
-    kind = scaling.text("kind")
-    if kind != "percentile" and kind != "fixed":
-        raise ModelError(f"{scaling.where}: 'kind' is '{kind}', expected 'percentile' or 'fixed'.")
-    low, high = scaling.number("low"), scaling.number("high")
-    if not low < high:
-        raise ModelError(f"{scaling.where}: low must lie under high, found {low:g} and {high:g}.")
-    spec = InputSpec(bands=node.texts("bands"), scaling=Scaling(kind, low, high))
-    scaling.finish()
+    bands = node.texts("bands")
+    limits = node.node("scaling")
     node.finish()
-    return spec
+    scaling = Scaling(limits.choice("kind", _SCALING_KINDS), limits.number("low"), limits.number("high"))
+    limits.finish()
+    if not scaling.low < scaling.high:
+        raise ModelError(f"{limits.where}: low must lie under high, found {scaling.low:g} and {scaling.high:g}.")
+    return InputSpec(bands=bands, scaling=scaling)
 
 
 def _measurement(node: _Node) -> Measurement:
@@ -180,6 +178,12 @@ class _Node:
         if pattern is not None and not pattern.fullmatch(value):
             raise ModelError(f"{self.where}: '{key}' is '{value}', which does not fit {pattern.pattern}.")
         return value
+
+    def choice(self, key: str, options: Mapping[str, _Value]) -> _Value:
+        value = self.text(key)
+        if value not in options:
+            raise ModelError(f"{self.where}: '{key}' is '{value}', expected one of {', '.join(options)}.")
+        return options[value]
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list)

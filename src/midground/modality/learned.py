@@ -149,9 +149,13 @@ class _OrtNetwork:
             range(first + second, first + second + third),
         )
         widths = [outputs[f"mean_{index}"][1] for part in self.means for index in part]
-        self.mean_slices = [slice(int(start), int(stop)) for start, stop in pairwise(np.cumsum([0, *widths]))]
+        self.mean_slices: list[slice] = [
+            slice(int(start), int(stop)) for start, stop in pairwise(np.cumsum([0, *widths]))
+        ]
         # All parts run at once, so those that are not wanted are given the least that the network takes.
-        least = {name: (1, inputs[name][1], *(card.stride_px // _INPUT_STRIDES[name],) * 2) for name in _INPUT_STRIDES}
+        least: dict[str, tuple[int, ...]] = {
+            name: (1, inputs[name][1], *(card.stride_px // _INPUT_STRIDES[name],) * 2) for name in _INPUT_STRIDES
+        }
         least |= {"context": (1, sum(widths)), "use_context": (1,)}
         self._least = {name: np.zeros(shape, np.float32) for name, shape in least.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,4 +35,10 @@ def build_mapper(name: str | Path) -> Mapper:
     """
     if isinstance(name, str) and name in MAPPERS:
         return MAPPERS[name]()
-    return LearnedMapper(find_bundle(DEFAULT_MODEL if name == "default" else name))
+    return _learned(DEFAULT_MODEL if name == "default" else name)
+
+
+@lru_cache(maxsize=2)
+def _learned(name: str | Path) -> LearnedMapper:
+    """A network takes half a second to load, so that of the last bundles is kept."""
+    return LearnedMapper(find_bundle(name))

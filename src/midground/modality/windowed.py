@@ -1,8 +1,8 @@
 """A large scene through a network in three parts, window by window, without seams.
 
-Within ``exact_px`` the outer parts of the network, which take the memory and see few pixels, run window by window, and the
-middle part on the whole scene. The means that the attention of the outer parts needs are gathered over all windows, one
-after the other, since each depends on the one before. The result is that of the whole scene, up to rounding.
+Within ``exact_px`` the outer parts of the network, which take the memory and see few pixels, run window by window, and
+the middle part on the whole scene. The means that the attention of the outer parts needs are gathered over all windows,
+one after the other, since each depends on the one before. The result is that of the whole scene, up to rounding.
 
 Beyond ``exact_px`` windows run through all parts, with a wide margin and with means from a sample of them: an
 approximation, since the middle part sees farther than any affordable margin.
@@ -52,7 +52,7 @@ class Network(Protocol):
     """Margin that makes the outer parts exact inside a window."""
     means: tuple[range, range, range]
     """Indices of the means of each part."""
-    mean_slices: Sequence[slice]
+    mean_slices: list[slice]
     """Where each mean lies in a context."""
 
     def encode(
@@ -189,7 +189,7 @@ def _map_blocks(network: Network, image: np.ndarray, sizes: WindowSizes, progres
     for done, window in enumerate(samples, 1):
         means.append(map_whole(network, _cut(image, window), with_means=True)[1])
         progress(stage, done, total)
-    context = np.mean(means, axis=0, dtype=np.float64).astype(np.float32)
+    context = np.asarray(np.mean(means, axis=0, dtype=np.float64), dtype=np.float32)
     shared = np.zeros((1, network.n_channels, *hw), np.float32)
     for done, window in enumerate(blocks, n_samples + 1):
         part, _ = map_whole(network, _cut(image, window), context)

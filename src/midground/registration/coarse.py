@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
 from midground.core.image import Image
 from midground.core.transforms import Transform
@@ -40,7 +39,7 @@ class Coarse:
 
 
 def coarse_shifts(pairs: Sequence[MappedPair], search_px: int, *, min_overlap: float = 0.25) -> list[Coarse]:
-    """Search all shifts within ±``search_px``: one answer per mapper, preceded by the answer of all together.
+    """Search all shifts within ±``search_px``: one answer per mapper.
 
     Large images are first reduced, so that the cost does not grow with the scene; the tie points that follow search
     the pixels that the reduction leaves open.
@@ -58,14 +57,14 @@ def coarse_shifts(pairs: Sequence[MappedPair], search_px: int, *, min_overlap: f
     longest = max(*pairs[0].moving.hw, *pairs[0].fixed.hw)
     factor = max(1, int(np.ceil(longest / _COARSE_SIDE_PX)))
     reach = int(np.ceil(search_px / factor)) + 1
-    surfaces = [
-        _standardise(
-            shift_surface(reduce(pair.moving, factor), reduce(pair.fixed, factor), reach, min_overlap=min_overlap)
+    return [
+        _coarse(
+            shift_surface(reduce(pair.moving, factor), reduce(pair.fixed, factor), reach, min_overlap=min_overlap),
+            reach,
+            factor,
         )
         for pair in pairs
     ]
-    together = np.mean(np.stack(surfaces), axis=0).astype(np.float32)
-    return [_coarse(surface, reach, factor) for surface in (together, *surfaces)]
 
 
 def reduce(image: Image, factor: int) -> Image:
@@ -80,16 +79,6 @@ def reduce(image: Image, factor: int) -> Image:
     )
     valid = share >= 0.5
     return Image(np.where(valid, channels / np.maximum(share, 0.5), np.float32(0)).astype(np.float32), valid)
-
-
-def _standardise(surface: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Zero median and unit spread over the shifts that were scored, so that mappers weigh the same."""
-    scored = surface > -1
-    if not scored.any():
-        return np.zeros_like(surface)
-    level = np.median(surface[scored])
-    spread = max(float(surface[scored].std()), 1e-6)
-    return np.where(scored, (surface - level) / spread, np.float32(-10)).astype(np.float32)
 
 
 def _coarse(surface: np.ndarray, reach: int, factor: int) -> Coarse:

@@ -48,6 +48,9 @@ def attempt(
 ) -> Attempt:
     """Register two mapped images that differ by a shift of up to ``search_px`` and a little of everything else.
 
+    The lead follows its own coarse shift; if that is not accepted, it also follows the other mappers', which then are
+    no longer independent witnesses.
+
     Args:
         pairs: The images under every mapper; the first leads, the second is the independent witness.
         search_px: Largest shift searched, px.
@@ -56,14 +59,34 @@ def attempt(
         min_overlap: Smallest common area at a shift, as a share of the smaller image.
         progress: Told about the windows matched.
     """
-    together, *alone = coarse_shifts(pairs, search_px, min_overlap=min_overlap)
+    coarse = coarse_shifts(pairs, search_px, min_overlap=min_overlap)
+    witness = _witness(pairs, coarse, config)
+    best = _follow(pairs, coarse[0], witness, config, georeferenced=georeferenced, progress=progress)
+    for other in coarse[1:]:
+        if best.judgement.verdict == "accept":
+            break
+        second = _follow(pairs, other, None, config, georeferenced=georeferenced, progress=progress)
+        if second.judgement.trust > best.judgement.trust:
+            best = second
+    return best
+
+
+def _follow(
+    pairs: Sequence[MappedPair],
+    coarse: Coarse,
+    witness: TiePointSearch | None,
+    config: RegisterConfig,
+    *,
+    georeferenced: bool,
+    progress: Progress,
+) -> Attempt:
+    """Search the lead's tie points around a coarse shift, and judge."""
     try:
-        lead = search_tie_points(pairs[0], together.transform, config, progress=progress)
+        lead = search_tie_points(pairs[0], coarse.transform, config, progress=progress)
     except RegistrationError as error:
-        return Attempt(tuple(pairs), together, None, None, None, Judgement("reject", (str(error),), None, 0.0))
-    witness = _witness(pairs, alone, config)
-    evidence = gather_evidence(pairs, together, lead, witness, config, georeferenced=georeferenced)
-    return Attempt(tuple(pairs), together, lead, witness, evidence, judge(evidence))
+        return Attempt(tuple(pairs), coarse, None, None, None, Judgement("reject", (str(error),), None, 0.0))
+    evidence = gather_evidence(pairs, coarse, lead, witness, config, georeferenced=georeferenced)
+    return Attempt(tuple(pairs), coarse, lead, witness, evidence, judge(evidence))
 
 
 def gather_evidence(
@@ -130,11 +153,11 @@ def overlap_mask(pair: MappedPair, transform: Transform) -> Bool[np.ndarray, "h 
     return np.asarray(pair.fixed.valid & moved)
 
 
-def _witness(pairs: Sequence[MappedPair], alone: Sequence[Coarse], config: RegisterConfig) -> TiePointSearch | None:
+def _witness(pairs: Sequence[MappedPair], coarse: Sequence[Coarse], config: RegisterConfig) -> TiePointSearch | None:
     """The second mapper's estimate from its own coarse shift; None if there is none, or it found nothing."""
     if len(pairs) < 2:
         return None
     try:
-        return search_tie_points(pairs[1], alone[1].transform, config)
+        return search_tie_points(pairs[1], coarse[1].transform, config)
     except RegistrationError:
         return None

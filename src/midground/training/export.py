@@ -1,4 +1,4 @@
-"""A network as an ONNX file: any size, half-precision weights, and in three parts, so that large scenes fit into memory.
+"""A network as an ONNX file: any size, half-precision weights, and in three parts, so that large scenes fit in memory.
 
 A U-Net's first and last layers take the memory, its middle layers see far, and its attention uses means over the whole
 image. A window with a margin is therefore never mapped like the same pixels of the whole scene. The graph holds the
@@ -25,7 +25,7 @@ from collections.abc import Callable
 import numpy as np
 
 from midground.errors import DependencyError
-from midground.training.networks import STRIDE_PX, GlobalMean, SharedModalityUnet
+from midground.training.networks import STRIDE_PX, SharedModalityUnet
 
 try:
     import onnx
@@ -63,28 +63,19 @@ class _Parts(nn.Module):
         self.means = [*encode, *middle, *decode]
         self.n_means = (len(encode), len(middle), len(decode))
 
-    def forward(
-        self,
-        image: torch.Tensor,
-        weight: torch.Tensor,
-        features_in: torch.Tensor,
-        decoded_in: torch.Tensor,
-        stem_in: torch.Tensor,
-        weight_out: torch.Tensor,
-        context: torch.Tensor,
-        use_context: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        image, weight, features_in, decoded_in, stem_in, weight_out, context, use_context = inputs
         given = torch.split(context, [mean.n_channels for mean in self.means], dim=1)
         measured: list[torch.Tensor] = []
         n_encode, n_middle, n_decode = self.n_means
         pools = [_weighted_mean(weight)] * n_encode + [_plain_mean] * n_middle + [_weighted_mean(weight_out)] * n_decode
         for mean, pool, part in zip(self.means, pools, given, strict=True):
-            mean.forward = _replaceable(pool, part, use_context, measured)  # type: ignore[method-assign]
+            mean.replacement = _replaceable(pool, part, use_context, measured)
         stem, features = self._network.encode(image)
         decoded = self._network.middle(features_in)
         shared = self._network.decode(decoded_in, stem_in)
         for mean in self.means:
-            del mean.forward
+            mean.replacement = None
         return (stem, features, decoded, shared, *measured)
 
 

@@ -4,8 +4,8 @@ Written for this library, with the parameter names of ``segmentation_models_pyto
 decoder_attention_type="scse")``, so that state dicts pass between the two. Needs torch alone.
 
 It runs in three parts. The first and the third work at full and half size, take most of the memory and see few pixels;
-the second works at a quarter of the size and less, and sees far. Attention uses means over the whole image: ``GlobalMean``
-makes them explicit, so that an export can read them and give them.
+the second works at a quarter of the size and less, and sees far. Attention uses means over the whole image, which
+``GlobalMean`` makes explicit, so that an export can read them and give them.
 
 Source:
     Tan and Le 2019 (EfficientNet); Ronneberger et al. 2015 (U-Net); Roy et al. 2018 (scSE); paper, section 3.3.
@@ -13,6 +13,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -27,6 +28,9 @@ except ImportError as error:
 
 Activation = Literal["sigmoid", "none"]
 STRIDE_PX = 32
+"""Sides of an image are multiples of this."""
+HALO_PX = 16
+"""Margin of a window within which its border reaches the results of the first and the third part."""
 
 _STEM_CHANNELS = 32
 # EfficientNet-B0: repeats, kernel, stride of the first, expansion, channels of each stage.
@@ -51,14 +55,18 @@ _ENCODER_NORM = {"eps": 1e-3, "momentum": 0.01}
 
 
 class GlobalMean(nn.Module):
-    """Mean of each channel over the image. An export replaces its ``forward`` by one that can be told the mean."""
+    """Mean of each channel over the image."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
         self.n_channels = n_channels
+        self.replacement: Callable[[torch.Tensor], torch.Tensor] | None = None
+        """Called instead, if set: an export measures and gives the mean in its own way."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Average (n, c, h, w) to (n, c, 1, 1)."""
+        if self.replacement is not None:
+            return self.replacement(features)
         return functional.adaptive_avg_pool2d(features, 1)
 
 
@@ -236,7 +244,7 @@ class SharedModalityUnet(nn.Module):
         self.encoder = _Encoder(in_channels)
         self.decoder = _Decoder(self.encoder.out_channels)
         self.segmentation_head = nn.Sequential(nn.Conv2d(_DECODER_CHANNELS[-1], out_channels, 3, padding=1))
-        self.in_channels = in_channels
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.activation = activation
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

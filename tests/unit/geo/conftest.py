@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,6 @@ def make_raster(tmp_path: Path) -> MakeRaster:
         options = {key: value for key, value in options.items() if value is not None}
         c, h, w = array.shape
         path = tmp_path / name
-        import warnings
-
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path, "w", count=c, height=h, width=w, dtype=array.dtype, **options) as dataset:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -119,10 +118,6 @@ except OutputError as error:
     assert run.stdout.startswith("OutputError")
     assert "a.tif: " in run.stdout
     assert files(tmp_path) == []
-
-
-def test_limit_exists_here():
-    assert hasattr(resource, "RLIMIT_FSIZE")
 
 
 def test_refuses_to_write_over_an_input(tmp_path):
