@@ -242,8 +242,10 @@ def test_corrupted_bundle(cli, tmp_path: Path, scene_pair) -> None:
     assert not (tmp_path / "out").exists()
 
 
+# A process started in the background ignores Ctrl-C unless told otherwise.
 RUN = """
-import resource, sys
+import resource, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from midground.cli.app import main
 limit_bytes, *words = sys.argv[1:]
 if int(limit_bytes):
@@ -286,7 +288,7 @@ def test_interrupted(tmp_path: Path, scene_pair) -> None:
     deadline = time.monotonic() + 60
     while not out.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.5)
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     stdout, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

@@ -27,6 +27,8 @@ class Transform:
         matrix = np.asarray(self.matrix, dtype=np.float64)
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-15:
             raise ConfigError("A transform needs a finite, invertible 3×3 matrix.")
+        if matrix[2, 2] == 0:
+            raise ConfigError("A transform must not send the origin to infinity: the last entry of its matrix is 0.")
         object.__setattr__(self, "matrix", matrix / matrix[2, 2])
 
     @classmethod

@@ -12,6 +12,8 @@ from midground.core.image import Image
 
 _REJECTED = np.float32(-1)
 _TINY = 1e-9
+_FLAT = 1e-9
+"""Energy per pixel below which a window has no contrast; channels lie between 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Peak:
     curvature: float
     """Smallest second derivative at the peak, negated: sharpness along the worst direction, per px²."""
     at_edge: bool
-    """Whether the maximum lies on the border of the surface, so that the true one may lie outside."""
+    """Whether the maximum lies on the border of what could be scored, so that the true one may lie outside."""
 
 
 def correlation_surface(template: Image, search: Image, *, min_valid: float = 0.5) -> Float32[np.ndarray, "sh sw"]:
@@ -50,12 +52,16 @@ def correlation_surface(template: Image, search: Image, *, min_valid: float = 0.
         return np.full(shape, _REJECTED)
     template, search = _without_empty_border(template, search)
     centred_template, centred_search = _centred(template), _centred(search)
-    template_energy = float((centred_template**2).sum())
     numerator = cv2.matchTemplate(_channels_last(centred_search), _channels_last(centred_template), cv2.TM_CCORR)
-    search_energy, n_common = _window_energy(centred_search, search.valid, template.valid)
+    search_energy, n_common, search_sum = _window_energy(centred_search, search.valid, template.valid)
+    template_energy: np.ndarray | float = float((centred_template**2).sum())
+    if not search.valid.all():
+        # The template's mean over the pixels in common is no longer zero.
+        template_energy, template_sum = _common_energy(centred_template, search.valid, n_common)
+        numerator = numerator - (template_sum * search_sum).sum(axis=-1) / np.maximum(n_common, 1)
     surface = numerator / np.sqrt(np.maximum(template_energy * search_energy, _TINY))
+    surface[np.minimum(search_energy, template_energy) < _FLAT * template.valid.sum()] = 0
     surface[n_common < n_needed] = _REJECTED
-    surface[search_energy < 1e-6 * max(template_energy, _TINY)] = 0
     return np.clip(surface, -1, 1).astype(np.float32)
 
 
@@ -104,12 +110,12 @@ def find_peak(surface: Float32[np.ndarray, "h w"], *, exclusion_px: int = 5) -> 
         exclusion_px: Half side of the square around the peak in which no rival is looked for.
     """
     row, column = np.unravel_index(int(surface.argmax()), surface.shape)
-    height, width = surface.shape
-    at_edge = row in (0, height - 1) or column in (0, width - 1)
+    around = surface[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+    at_edge = around.size < 9 or bool((around <= _REJECTED).any())
     value = float(surface[row, column])
     dx = dy = curvature = 0.0
     if not at_edge:
-        dx, dy, curvature = _quadratic_offset(surface[row - 1 : row + 2, column - 1 : column + 2].astype(np.float64))
+        dx, dy, curvature = _quadratic_offset(around.astype(np.float64))
     rivals = surface.copy()
     rivals[
         max(0, row - exclusion_px) : row + exclusion_px + 1, max(0, column - exclusion_px) : column + exclusion_px + 1
@@ -117,7 +123,7 @@ def find_peak(surface: Float32[np.ndarray, "h w"], *, exclusion_px: int = 5) -> 
     level = float(np.median(surface[surface > _REJECTED])) if value > _REJECTED else -1.0
     rival = max(float(rivals.max()) - level, 1e-3)
     ratio = max((value - level) / rival, 0.0)
-    return Peak(float(column) + dx, float(row) + dy, value, ratio, curvature, bool(at_edge))
+    return Peak(float(column) + dx, float(row) + dy, value, ratio, curvature, at_edge)
 
 
 def _quadratic_offset(patch: np.ndarray) -> tuple[float, float, float]:
@@ -165,7 +171,7 @@ def _channels_last(channels: np.ndarray) -> np.ndarray:
 def _window_energy(
     centred: np.ndarray, search_valid: np.ndarray, template_valid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum of squares about the window's own mean, over channels; number of common valid pixels; sum of each channel."""
+    """Per window: sum of squares about its own mean, over channels; number of common pixels; sum of each channel."""
     if template_valid.all():
         n_common = _box(search_valid.astype(np.float32), template_valid.shape)
         total = _box(_channels_last(centred), template_valid.shape)
@@ -183,7 +189,7 @@ def _window_energy(
 def _common_energy(
     centred_template: np.ndarray, search_valid: np.ndarray, n_common: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The template's sum of squares about its mean, and its sums, over the pixels that are valid in each window."""
+    """Per window: the template's sum of squares about its mean, and its sums, over the pixels in common."""
     valid = search_valid.astype(np.float32)
     squares = cv2.matchTemplate(valid, (centred_template**2).sum(axis=0), cv2.TM_CCORR)
     total = np.stack([cv2.matchTemplate(valid, channel, cv2.TM_CCORR) for channel in centred_template], axis=-1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
@@ -78,24 +78,6 @@ class TemplateMatcher:
             if index % 16 == 0 or index + 1 == len(centres):
                 progress("matching tie points", index + 1, len(centres))
         return _collect(found, n_windows)
-
-    def window_surfaces(
-        self, moving: Image, fixed: Image, around: Transform, *, search_px: int
-    ) -> Float32[np.ndarray, "n s s"]:
-        """Correlation surfaces of all windows with enough data, for estimates that pool them.
-
-        The value at (row, column) belongs to the shift (column - search_px, row - search_px) from ``around``.
-        """
-        config = self._config
-        size = window_sizes(config, moving.hw, fixed.hw)[0]
-        pair = _Pair(moving, fixed, search_px, config)
-        surfaces = []
-        for centre in window_centres(moving, size, config):
-            surface = pair.forward(centre, np.rint(around(centre) - centre) + centre, size)
-            if surface.max() > -1:
-                surfaces.append(surface)
-        side = 2 * search_px + 1
-        return np.stack(surfaces) if surfaces else np.zeros((0, side, side), np.float32)
 
 
 def build(config: TemplateConfig) -> TemplateMatcher:

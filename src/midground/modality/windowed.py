@@ -28,11 +28,11 @@ class WindowSizes:
     """When and how a scene is cut; all sides are multiples of the network's stride."""
 
     whole_px: int = 1152 * 1152
-    """Largest image mapped as a whole, in pixels."""
+    """Largest image mapped as a whole, in pixels; takes about 450 bytes of memory for each."""
     core_px: int = 512
     """Side of a window without its margin, px."""
-    exact_px: int = 2560 * 2560
-    """Largest scene whose middle layers run as a whole, in pixels."""
+    exact_px: int = 2304 * 2304
+    """Largest scene whose middle layers run as a whole, in pixels; takes about 240 bytes of memory for each."""
     block_core_px: int = 640
     """Beyond that: side of a window without its margin, px."""
     block_halo_px: int = 192

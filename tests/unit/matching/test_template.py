@@ -101,11 +101,11 @@ def test_images_of_different_sizes_are_matched(texture):
 
 
 def test_windows_whose_search_leaves_the_image_still_match(texture):
-    moving, fixed = Image.from_array(texture((120, 120))), Image.from_array(texture((120, 120), (-7, -7)))
+    moving, fixed = Image.from_array(texture((120, 120))), Image.from_array(texture((120, 120), (-5, -5)))
     matches = TemplateMatcher(SMALL).match(moving, fixed)
     at_corner = (matches.moving_xy == 15.5).all(axis=1)
     assert at_corner.sum() == 1
-    np.testing.assert_allclose(offsets(matches)[at_corner][0], (-7, -7), atol=0.4)
+    np.testing.assert_allclose(offsets(matches)[at_corner][0], (-5, -5), atol=0.4)
 
 
 def test_pixels_without_data_do_not_attract_matches(texture):
@@ -207,17 +207,6 @@ def test_progress_reaches_its_end(texture):
     TemplateMatcher(SMALL).match_around(image, image, Transform.identity(), progress=lambda *step: told.append(step))
     assert told[-1][1] == told[-1][2]
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-
-
-def test_pooled_surfaces_peak_at_the_shift_left_over(texture):
-    moving, fixed = Image.from_array(texture((120, 140))), Image.from_array(texture((120, 140), (13, -6)))
-    surfaces = TemplateMatcher(SMALL).window_surfaces(moving, fixed, Transform.translation(10, -5), search_px=6)
-    assert surfaces.shape[1:] == (13, 13)
-    mean = surfaces.mean(axis=0)
-    row, column = np.unravel_index(mean.argmax(), mean.shape)
-    assert (column - 6, row - 6) == (3, -1)
-    empty = Image.from_array(np.full((120, 140), np.nan))
-    assert TemplateMatcher(SMALL).window_surfaces(empty, fixed, Transform.identity(), search_px=6).shape == (0, 13, 13)
 
 
 @pytest.mark.parametrize(
