@@ -5,7 +5,7 @@
 Crops of several sizes from the training splits of ``ombria`` and ``s1s2-us`` are registered twice: onto the optical
 image of the same place, shifted by a known amount, and onto that of another place. A transform is right if the pair
 shows one place and its corner error is at most ``RIGHT_PX`` (``s1s2-us`` scenes are themselves off by up to 7 px).
-Prints the coefficients of the logistic model in registration/evidence.py, and how trust relates to the share of right ones.
+Prints the coefficients of the logistic model in registration/evidence.py, and how trust relates to what was right.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import typer
 from midground.cli import options
 from midground.cli.outputs import all_or_none
 from midground.cli.progress import progress_bars
-from midground.cli.results import write_aligned
 
 
 def apply(
@@ -28,9 +27,12 @@ def apply(
     with all_or_none(sources) as outputs:
         staged = outputs.add(output)
         from midground.geo.correction import Correction
+        from midground.registration.save import write_aligned
 
         correction = Correction.load(transform)
         with progress_bars(quiet=quiet) as progress:
-            note = write_aligned(raster, staged, correction, warping, progress=progress)
+            note = write_aligned(
+                raster, staged, correction, onto=warping.onto, resampling=warping.resampling, progress=progress
+            )
     if not quiet:
         typer.echo(f"{output}: {note}")

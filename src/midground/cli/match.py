@@ -13,7 +13,7 @@ from midground.cli import options
 from midground.cli.exits import EXIT_REJECTED
 from midground.cli.outputs import all_or_none, write_text
 from midground.cli.progress import progress_bars
-from midground.cli.results import STDOUT, as_json
+from midground.cli.results import STDOUT
 from midground.errors import RegistrationError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def match(
     from midground.matching.registry import MATCHERS, build_matcher
     from midground.modality.mappers import build_mapper
     from midground.registration.config import InputConfig
+    from midground.registration.save import as_json
 
     options.require_known("matcher", matcher, MATCHERS)
     options.require_known("transform", transform, TRANSFORM_KINDS)
@@ -168,12 +169,6 @@ def _match(pair: _Pair, matcher: Matcher, *, kind: TransformKind, seed: int) -> 
 
 
 def _write_picture(path: Path, pair: _Pair, found: _Found) -> None:
-    from matplotlib.image import imsave
+    from midground.report.figures import draw_matches, write_picture
 
-    from midground.errors import OutputError
-    from midground.report.figures import draw_matches
-
-    try:
-        imsave(path, draw_matches(*pair.shown, found.matches, found.inliers))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error
+    write_picture(path, draw_matches(*pair.shown, found.matches, found.inliers))

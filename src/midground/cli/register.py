@@ -10,7 +10,7 @@ import typer
 from midground.cli import options
 from midground.cli.outputs import all_or_none
 from midground.cli.progress import progress_bars
-from midground.cli.results import STDOUT, ResultFiles, as_json, plan_files, write_aligned, write_results
+from midground.cli.results import STDOUT, ResultFiles, plan_files, write_results
 from midground.cli.summary import conclude, summarise
 
 
@@ -86,6 +86,7 @@ def register(
     """
     from midground.cli.config_file import resolve_config
     from midground.registration.config import RegisterConfig
+    from midground.registration.save import as_json, write_aligned
 
     given: dict[str, object] = {
         "transform": transform,
@@ -128,7 +129,14 @@ def register(
                 if correction is None:
                     outputs.drop(files.aligned)
                 else:
-                    write_aligned(moving, outputs[files.aligned], correction, warping, progress=progress)
+                    write_aligned(
+                        moving,
+                        outputs[files.aligned],
+                        correction,
+                        onto=warping.onto,
+                        resampling=warping.resampling,
+                        progress=progress,
+                    )
     if is_stdout_taken:
         typer.echo(as_json(result.to_dict()))
     if not quiet:

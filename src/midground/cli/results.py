@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,6 @@ from midground.cli.outputs import Outputs, write_text
 from midground.errors import unknown_name
 
 if TYPE_CHECKING:
-    from midground.cli.options import Warping
-    from midground.core.progress import Progress
     from midground.geo.correction import Correction
     from midground.registration.result import Registration
 
@@ -86,38 +83,9 @@ def write_results(result: Registration, files: ResultFiles, outputs: Outputs, *,
 
         write_report(result, outputs[files.report])
     if files.json is not None:
+        from midground.registration.save import as_json
+
         write_text(outputs[files.json], as_json(result.to_dict()) + "\n")
-
-
-def write_aligned(raster: Path, out: Path, correction: Correction, warping: Warping, *, progress: Progress) -> str:
-    """Put a correction onto a raster.
-
-    Args:
-        raster: Any raster of the moving image's geometry.
-        out: The file to write.
-        correction: The result of a registration.
-        warping: Grid and resampling.
-        progress: Told how far it has come.
-
-    Returns:
-        What was done, as the end of a sentence.
-    """
-    from midground.geo.raster import open_raster
-    from midground.geo.warp import apply_correction, rewrite_georeference
-
-    if warping.onto == "georeference":
-        how = rewrite_georeference(open_raster(raster, is_complex_allowed=True, min_side_px=1), out, correction)
-        means = {"geotransform": "the geotransform corrected", "gcps": "the position given by ground control points"}
-        return f"pixels as they were, {means[how]}"
-    info = open_raster(raster, min_side_px=1)
-    apply_correction(info, out, correction, onto=warping.onto, resampling=warping.resampling, progress=progress)
-    grid = "the fixed image's grid" if warping.onto == "fixed" else "its own grid"
-    return f"resampled once ({warping.resampling}) onto {grid}"
-
-
-def as_json(values: object) -> str:
-    """Strict JSON: no NaN, which JSON has no word for."""
-    return json.dumps(values, indent=2, allow_nan=False)
 
 
 def _write_tie_points(result: Registration, path: Path, outputs: Outputs) -> None:

@@ -92,7 +92,7 @@ def scene_limits(image: Image, scaling: Scaling) -> Float64[np.ndarray, "c 2"]:
         InputError: No pixel holds data.
     """
     if scaling.kind == "fixed":
-        return np.tile(np.array([scaling.low, scaling.high]), (image.n_channels, 1))
+        return np.tile(np.array([scaling.low, scaling.high], np.float64), (image.n_channels, 1))
     stride = max(1, int(np.sqrt(image.valid.size / _MAX_SAMPLES)))
     valid = image.valid[::stride, ::stride]
     if not valid.any():

@@ -98,7 +98,7 @@ def fit_least_squares(
         prior_sigma: Standard deviation of the linear part, dimensionless.
 
     Raises:
-        NoConsensusError: The matches do not fix a homography.
+        NoConsensusError: The matches do not fix a transform of this kind.
     """
     weight = np.ones(len(matches)) if weight is None else np.maximum(weight, 1e-6)
     if kind == "homography":
@@ -107,11 +107,13 @@ def fit_least_squares(
     target = np.average(matches.fixed_xy, axis=0, weights=weight)
     source, goal = matches.moving_xy - centre, matches.fixed_xy - target
     if kind == "translation":
-        linear = np.eye(2) if prior is None else prior.matrix[:2, :2]
+        linear = np.eye(2)
     elif kind == "similarity":
         linear = _fit_similarity(source, goal, weight)
     else:
         linear = _fit_affine(source, goal, weight, prior, prior_sigma)
+    if abs(np.linalg.det(linear)) < _DEGENERATE:
+        raise NoConsensusError(f"The matches lie on a line or in one place, which fixes no {kind} transform.")
     matrix = np.eye(3)
     matrix[:2, :2] = linear
     matrix[:2, 2] = target - linear @ centre
@@ -137,7 +139,9 @@ def _sample(matches: Correspondences, kind: TransformKind, config: EstimateConfi
         matrix, _ = cv2.findHomography(
             moving, fixed, method=flag, ransacReprojThreshold=limit, maxIters=tries, confidence=confidence
         )
-        return None if matrix is None or not np.isfinite(matrix).all() else Transform(np.asarray(matrix), kind)
+        if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < _DEGENERATE:
+            return None
+        return Transform(np.asarray(matrix), kind)
     if kind == "similarity":
         # OpenCV has no MAGSAC for similarities.
         linear, _ = cv2.estimateAffinePartial2D(
@@ -177,7 +181,7 @@ def _refine(
         chosen = matches.select(inliers)
         refined = fit_least_squares(chosen, kind, weight=confidence_weight(chosen.score), prior=transform)
         now = residuals_px(refined, matches) <= config.threshold_px
-        if int(now.sum()) < max(MIN_MATCHES[kind], int(0.9 * inliers.sum())):
+        if int(now.sum()) < max(MIN_MATCHES[kind], config.min_inliers, int(0.9 * inliers.sum())):
             break
         settled = bool((now == inliers).all())
         transform, inliers = refined, now
@@ -217,9 +221,11 @@ def _fit_homography(matches: Correspondences, weight: np.ndarray) -> Transform:
     rows_u = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u], axis=1)
     rows_v = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v], axis=1)
     root = np.sqrt(weight)[:, None]
-    solution = np.linalg.svd(np.vstack([rows_u * root, rows_v * root]))[2][-1].reshape(3, 3)
-    matrix = np.linalg.inv(from_fixed) @ solution @ from_moving
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix / matrix[2, 2])) < _DEGENERATE:
+    _, spread, basis = np.linalg.svd(np.vstack([rows_u * root, rows_v * root]))
+    matrix = np.linalg.inv(from_fixed) @ basis[-1].reshape(3, 3) @ from_moving
+    # A second direction without constraint, the eighth of nine, leaves the solution open.
+    is_open = spread[7] < 1e-7 * spread[0]
+    if is_open or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < _DEGENERATE * abs(matrix[2, 2]) ** 3:
         raise NoConsensusError("The matches lie on a line or in one place, which fixes no homography.")
     return Transform(matrix, "homography")
 

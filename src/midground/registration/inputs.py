@@ -168,13 +168,13 @@ def map_values(
     fixed: Source, fixed_values: Image, moving: Source, moving_values: Image, mappers: Sequence[Mapper]
 ) -> Working:
     """Map values that were read, and perhaps warped, before."""
-    pairs = []
-    for mapper in mappers:
+    pairs: list[MappedPair] = []
+    # Networks need the most memory, so they run before the other maps are held.
+    for mapper in reversed(mappers):
         wishes = (mapper.inputs[moving.modality], mapper.inputs[fixed.modality])
         units = (moving.to_unit(moving_values, wishes[0]), fixed.to_unit(fixed_values, wishes[1]))
-        pairs.append(
-            MappedPair(mapper.name, mapper.map(units[0], moving.modality), mapper.map(units[1], fixed.modality))
-        )
+        mapped = (mapper.map(units[0], moving.modality), mapper.map(units[1], fixed.modality))
+        pairs.insert(0, MappedPair(mapper.name, *mapped))
     return Working(units[1], units[0], tuple(pairs))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
@@ -14,6 +15,7 @@ from midground.geo.correction import Correction
 from midground.geo.tiepoints import TiePoints
 from midground.modality.base import Modality
 from midground.registration.evidence import Evidence
+from midground.registration.save import Onto, save_result
 from midground.registration.verdict import Verdict
 
 RESULT_SCHEMA = "midground/result/1"
@@ -121,6 +123,22 @@ class Registration:
     evidence: Evidence | None = None
     """What the verdict was made from; None if no transform was found."""
     previews: Previews | None = None
+
+    def save(self, folder: Path | str, *, onto: Onto = "fixed", force: bool = False) -> tuple[Path, ...]:
+        """Write result.json, tie points, transform.json and aligned.tif into a folder, which is created.
+
+        Args:
+            folder: Where the files go.
+            onto: ``fixed``, ``own``, or ``georeference`` to keep the pixels as they are.
+            force: Whether a rejected result gets its transform and aligned raster all the same.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        return save_result(self, Path(folder), onto=onto, force=force)
 
     def to_dict(self) -> dict[str, object]:
         """The content of ``result.json``; documented in docs/result-json.md."""

@@ -46,6 +46,8 @@ class Judgement:
 
 MIN_TRUST = (0.5, 0.9)
 """Share of right transforms among those with such evidence: below the first failed, below the second weak."""
+MOST_CERTAIN = 0.99
+"""No share is stated as more certain than the calibration can tell."""
 MIN_INLIERS = (6, 9)
 MIN_COVERAGE = (0.10, 0.35)
 MAX_CE90_PX = (5.6, 4.8)
@@ -98,7 +100,8 @@ def _trust(e: Evidence) -> Check:
     level = _level(share, MIN_TRUST, larger_is_better=True)
     said = f"{e.n_supporting} of {e.n_blind} windows matched without guidance agree with the transform"
     tried = f"{said}, out of {e.n_windows} tried, and the best shift stands out {e.peak_ratio:.1f} times"
-    return Check(level, f"{tried}: in the calibration, {share:.0%} of the transforms with such evidence were right.")
+    said_share = "over 99 %" if share > MOST_CERTAIN else "under 1 %" if share < 1 - MOST_CERTAIN else f"{share:.0%}"
+    return Check(level, f"{tried}: in the calibration, {said_share} of the transforms with such evidence were right.")
 
 
 def _number(e: Evidence) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float64, UInt8
 
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
+from midground.errors import OutputError
 
 MAX_PREVIEW_PX = 900
 """Longest side of a picture, px."""
@@ -204,3 +206,18 @@ def _draw_match(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, *, is_in
 
 def _write(canvas: np.ndarray, text: str, left: int) -> None:
     cv2.putText(canvas, text, (left, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _TEXT, thickness=1, lineType=cv2.LINE_AA)
+
+
+def write_picture(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Write an RGB picture as PNG or JPEG, by the suffix.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    is_encoded, data = cv2.imencode(path.suffix, picture[..., ::-1])
+    if not is_encoded:
+        raise OutputError(f"{path}: OpenCV cannot encode a picture as {path.suffix}.")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error

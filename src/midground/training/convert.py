@@ -166,7 +166,8 @@ def load_network(path: Path, *, unsafe_pickle: bool = False) -> SharedModalityUn
         if not bool(torch.isfinite(value).all()):
             raise ModelError(f"{path}: '{key}' holds values that are not finite.")
     network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in state.items()})
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _read_state(path: Path, *, unsafe_pickle: bool) -> dict[str, torch.Tensor]:

@@ -162,7 +162,8 @@ def export_onnx(network: SharedModalityUnet) -> bytes:
     _name_sizes(model, [mean.n_channels for mean in parts.means])
     onnx.helper.set_model_props(model, {"n_means": ",".join(map(str, parts.n_means))})
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def _name_sizes(model: onnx.ModelProto, n_channels: list[int]) -> None:

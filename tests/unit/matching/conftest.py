@@ -18,10 +18,10 @@ def evaluate_texture(
     rows, columns = np.mgrid[: hw[0], : hw[1]].astype(np.float64)
     x, y = columns - shift_xy[0], rows - shift_xy[1]
     values = np.zeros((n_channels, *hw))
-    for channel in values:
+    for index in range(n_channels):
         for wavelength in np.geomspace(6, 60, 30):
             angle, phase = rng.uniform(0, 2 * np.pi, 2)
-            channel += np.cos(2 * np.pi / wavelength * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+            values[index] += np.cos(2 * np.pi / wavelength * (np.cos(angle) * x + np.sin(angle) * y) + phase)
     return np.clip(0.5 + values / 30, 0, 1).astype(np.float32)
 
 

@@ -83,6 +83,22 @@ def test_correlation_ignores_what_lies_under_invalid_pixels(texture):
     np.testing.assert_allclose(clean, rubbish, atol=1e-6)
 
 
+def test_a_partly_hidden_window_is_correlated_over_what_both_show():
+    rng = np.random.default_rng(5)
+    search_valid = np.ones((14, 16), bool)
+    search_valid[:, :5] = False
+    search_valid[6, 9] = False
+    search = Image.from_array(rng.random((2, 14, 16)), search_valid)
+    template_valid = rng.random((6, 7)) < 0.8
+    for valid in (template_valid, np.ones((6, 7), bool)):
+        template = Image.from_array(rng.random((2, 6, 7)), valid)
+        surface = correlation_surface(template, search, min_valid=0.3)
+        for row, col in [(0, 3), (3, 2), (5, 9), (8, 4), (1, 6)]:
+            common = valid & search_valid[row : row + 6, col : col + 7]
+            expected = normalised(template.channels, search.channels[:, row : row + 6, col : col + 7], common)
+            assert surface[row, col] == pytest.approx(expected, abs=2e-4)
+
+
 def test_peak_stays_where_it_is_when_part_of_the_window_has_no_data(texture):
     search = texture((70, 80))
     template = Image.from_array(search[:, 20:52, 24:56])
@@ -207,6 +223,15 @@ def test_a_peak_on_the_border_is_flagged_and_not_refined(row, column):
     peak = find_peak(surface)
     assert peak.at_edge
     assert (peak.x, peak.y) == (column, row)
+    assert peak.curvature == 0
+
+
+def test_a_peak_beside_rejected_positions_is_an_edge_too():
+    surface = quadratic((15, 20), (9.2, 7.3), 0.02, 0.02)
+    surface[8:, 10:] = -1
+    peak = find_peak(surface)
+    assert peak.at_edge
+    assert (peak.x, peak.y) == (9, 7)
     assert peak.curvature == 0
 
 

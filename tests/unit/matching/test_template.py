@@ -61,6 +61,13 @@ def test_small_images_get_windows_that_overlap_more():
     assert len(window_centres(Image.from_array(np.ones((64, 64))), 64, TemplateConfig(window_px=64))) == 1
 
 
+@pytest.mark.parametrize("max_points", [1, 7, 40])
+def test_a_small_image_does_not_get_more_windows_than_asked_for(max_points):
+    config = TemplateConfig(window_px=32, min_window_px=24, spacing_px=32, max_points=max_points)
+    for hw in ((96, 96), (190, 250), (150, 400)):
+        assert 1 <= len(window_centres(Image.from_array(np.ones(hw)), 32, config)) <= max_points
+
+
 def test_windows_need_enough_data():
     valid = np.ones((160, 240), bool)
     valid[:, 120:] = False
@@ -142,12 +149,11 @@ def test_matches_that_do_not_match_back_are_dropped(max_roundtrip_px, n_found):
         search_px=14,
         max_roundtrip_px=max_roundtrip_px,
     )
-    # A window over the poor copy alone: the good one is cut off by the mask of the windows.
-    tall = TemplateMatcher(config).match_around(moving, fixed, Transform.identity())
-    assert tall.n_windows == 1
-    assert len(tall.matches) == n_found
+    found = TemplateMatcher(config).match_around(moving, fixed, Transform.identity())
+    assert found.n_windows == 1
+    assert len(found.matches) == n_found
     if n_found:
-        np.testing.assert_allclose(offsets(tall.matches)[0], (0, 0), atol=0.5)
+        np.testing.assert_allclose(offsets(found.matches)[0], (0, 0), atol=0.5)
 
 
 def repetitive(texture, shift_xy: tuple[float, float]) -> np.ndarray:

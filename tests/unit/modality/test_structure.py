@@ -73,7 +73,7 @@ def test_channels_move_with_the_image():
     mapped = StructureMapper().map(Image.from_array(image), "optical").channels
     shifted = StructureMapper().map(Image.from_array(np.roll(image, (7, -5), (0, 1))), "optical").channels
     inner = slice(20, 70)
-    np.testing.assert_allclose(shifted[:, inner, inner], mapped[:, 13:63, 25:75], atol=0.02)
+    np.testing.assert_allclose(shifted[:, inner, inner], mapped[:, 13:63, 25:75], atol=0.03)
 
 
 def test_the_edge_of_the_data_is_not_an_edge_of_the_image():

@@ -1,0 +1,35 @@
+import numpy as np
+
+from midground.core.image import Image
+from midground.matching.ground import clearance_px, fill_from_nearest
+
+
+def test_invalid_pixels_take_the_nearest_valid_value():
+    image = Image.from_array(np.array([[1, np.nan, np.nan, np.nan, 5]] * 3, np.float32))
+
+    filled = fill_from_nearest(image)
+
+    assert filled[:, [0, 1, 3, 4]].tolist() == [[1, 1, 5, 5]] * 3
+    assert np.isin(filled[:, 2], [1, 5]).all()
+
+
+def test_valid_pixels_are_left_alone():
+    values = np.random.default_rng(0).random((20, 30), dtype=np.float32)
+    valid = np.random.default_rng(1).random((20, 30)) > 0.5
+    image = Image.from_array(values, valid)
+
+    np.testing.assert_array_equal(fill_from_nearest(image)[valid], values[valid])
+    np.testing.assert_array_equal(fill_from_nearest(Image.from_array(values)), values)
+
+
+def test_clearance_is_the_distance_to_the_nearest_invalid_pixel():
+    valid = np.ones((9, 20), bool)
+    valid[:, 5] = False
+    points_xy = np.array([[5.0, 4.0], [5.4, 4.0], [6.0, 4.0], [15.0, 0.0], [0.0, 8.0]])
+
+    np.testing.assert_allclose(clearance_px(points_xy, valid), [0, 0, 1, 10, 5], atol=0.1)
+
+
+def test_clearance_of_an_image_without_invalid_pixels_is_large():
+    assert clearance_px(np.array([[1.0, 1.0]]), np.ones((4, 4), bool))[0] > 1e6
+    assert clearance_px(np.zeros((0, 2)), np.ones((4, 4), bool)).shape == (0,)
