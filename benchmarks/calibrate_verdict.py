@@ -89,10 +89,10 @@ def _evidence(
         "right": error <= RIGHT_PX[name],
         "error_px": error,
         "verdict": result.verdict,
-        "features": list(features(result.evidence)),
+        "features": list(features(result.evidence.search)),
         "expected_error_px": result.expected_error_px,
         "witness_px": result.evidence.witness_px,
-        "witness_support": result.evidence.witness_support,
+        "witness_trust": result.evidence.witness_trust,
     }
 
 

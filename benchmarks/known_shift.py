@@ -120,7 +120,8 @@ def placed_copy(path: Path, transform: Affine) -> Iterator[Path]:
 def moved_copy(path: Path, offset_px: np.ndarray) -> Iterator[Path]:
     """A temporary copy whose georeference is off by (x, y) px."""
     with rasterio.open(path) as source:
-        moved = source.transform * Affine.translation(*(float(value) for value in offset_px))
+        t, (x, y) = source.transform, (float(value) for value in offset_px)
+        moved = Affine(t.a, t.b, t.a * x + t.b * y + t.c, t.d, t.e, t.d * x + t.e * y + t.f)
     with placed_copy(path, moved) as copy:
         yield copy
 

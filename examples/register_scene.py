@@ -2,8 +2,9 @@
 
     python examples/register_scene.py [--out-dir FOLDER] [--size 1024] [--seed 7]
 
-Leaves the two images, the aligned raster, the saved transform, the report, and before_after.png: a checkerboard of
-optical and SAR squares, on the left where the SAR file's georeference puts them, on the right where the result does.
+Leaves the two images and the truth in the folder, and in its folder ``result`` what the registration found, the report,
+and before_after.png: a checkerboard of optical and SAR squares, on the left where the SAR file's georeference puts
+them, on the right where the result does.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ import numpy as np
 import midground as mg
 from midground.core.image import Image
 from midground.core.transforms import Transform, corner_error
-from midground.geo.raster import open_raster
-from midground.geo.warp import apply_correction
-from midground.report.figures import checkerboard, display_stretch, to_preview
+from midground.report.figures import checkerboard, display_stretch, to_preview, write_picture
 
 CROP_PX = 400
 N_TILES = 5
@@ -34,29 +33,32 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="side of both images, px")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    folder = arguments.out_dir
 
-    pair = mg.simulate_scene_pair(folder, seed=arguments.seed, size_px=arguments.size)
+    pair = mg.simulate_scene_pair(arguments.out_dir, seed=arguments.seed, size_px=arguments.size)
     result = mg.register(pair.optical, pair.sar)
     print(f"{result.verdict}: {result.reasons[0]}")
+    folder = arguments.out_dir / "result"
+    written = result.save(folder)
     mg.write_report(result, folder / "report.html")
-    if result.verdict == "reject" or result.correction is None:
-        raise SystemExit("Rejected: no aligned raster is written.")
+    if result.correction is None or result.shift_m is None:
+        raise SystemExit("No transform was found.")
 
     found = Transform(result.correction.fixed_from_moving, result.correction.kind)
     error_px = corner_error(found, pair.fixed_from_moving, result.inputs.moving.hw)
+    print(f"shift found {told(result.shift_m)}, true {told(pair.shift_m)}")
     print(f"expected error {result.expected_error_px:.2f} px, true error {error_px:.2f} px")
-    print(f"the SAR georeference must move by {result.shift_m} m (east, north); the truth is {pair.shift_m}")
+    write_picture(folder / "before_after.png", before_after(result))
+    print(
+        "written: " + ", ".join(str(path) for path in (*written, folder / "report.html", folder / "before_after.png"))
+    )
 
-    result.correction.save(folder / "transform.json")
-    apply_correction(open_raster(pair.sar), folder / "aligned.tif", result.correction)
-    if not cv2.imwrite(str(folder / "before_after.png"), before_after(result), [cv2.IMWRITE_PNG_COMPRESSION, 9]):
-        raise SystemExit(f"{folder / 'before_after.png'}: cannot be written.")
-    print(f"written: aligned.tif, transform.json, report.html and before_after.png in {folder}")
+
+def told(shift_m: tuple[float, float]) -> str:
+    return f"{shift_m[0]:+.1f} m east, {shift_m[1]:+.1f} m north"
 
 
 def before_after(result: mg.Registration) -> np.ndarray:
-    """Two checkerboards of the scene's middle, side by side, as blue, green, red."""
+    """Two checkerboards of the scene's middle, side by side, as red, green, blue."""
     previews = result.previews
     if previews is None or previews.moving_after is None:
         raise SystemExit("There is no transform to show.")
@@ -66,10 +68,10 @@ def before_after(result: mg.Registration) -> np.ndarray:
         for moving in (previews.moving_before, previews.moving_after)
     ]
     gap = np.full((panels[0].shape[0], GAP_PX, 3), 255, np.uint8)
-    picture = np.concatenate([panels[0], gap, panels[1]], axis=1)[..., ::-1]
+    picture = np.concatenate([panels[0], gap, panels[1]], axis=1)
     # Fewer tones make a small file, and nothing that matters here is that faint.
     step = 256 // TONES
-    return np.ascontiguousarray(picture // step * step + step // 2)
+    return picture // step * step + step // 2
 
 
 def middle(image: Image) -> np.ndarray:

@@ -134,7 +134,9 @@ class Grid:
 
     def window(self, left: int, top: int, hw: tuple[int, int]) -> Grid:
         """A rectangle of the same lattice, which may reach beyond the raster."""
-        return Grid(self.crs, self.transform * Affine.translation(left, top), hw)
+        t = self.transform
+        corner = (t.a * left + t.b * top + t.c, t.d * left + t.e * top + t.f)
+        return Grid(self.crs, Affine(t.a, t.b, corner[0], t.d, t.e, corner[1]), hw)
 
     def scaled(self, factor: float) -> Grid:
         """The same footprint with ``factor`` times as many pixels along each side, rounded, at least one."""

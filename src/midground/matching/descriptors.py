@@ -1,7 +1,7 @@
 """Which descriptor of one image belongs to which of the other.
 
 Similarities are computed in blocks of rows, so memory grows with the number of descriptors of one image, not with
-the product of both: 4096 against 4096 descriptors need less than 50 MB.
+the product of both: 4096 against 4096 descriptors need about 50 MB.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ _STACKS = {
 }
 _MIN_DB_SHARE = 0.02
 _MIN_OPTICAL_BANDS = 3
+_N_DUAL_POL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def choose_bands(
     if all(band in known for band in names):
         indices = tuple(known.index(band) + 1 for band in names)
         return BandChoice(indices, f"bands {_listed(indices)} by their descriptions ({', '.join(wanted)})")
-    choice = _by_count(names, n_bands, wanted, modality) if _undescribed(known) else None
+    choice = None if any(known) else _by_count(names, n_bands, wanted, modality)
     if choice is None and n_bands == 1:
         repeated = "" if len(wanted) == 1 else f", repeated {len(wanted)} times for {', '.join(wanted)}"
         choice = BandChoice((1,) * len(wanted), f"band 1, the only one{repeated}")
@@ -114,17 +115,19 @@ def guess_modality(
     Returns:
         The modality, or None where nothing tells; and the reason as a sentence.
     """
-    described = _modality_of(descriptions)
-    if described is not None:
-        texts = ", ".join(text for text in descriptions if text)
-        return described, f"taken as {described}, since its bands are described as {texts}"
+    described = _described_modalities(descriptions)
+    texts = ", ".join(text for text in descriptions if text)
+    if len(described) > 1:
+        return None, f"its bands are of both modalities ({texts})"
+    for modality in described:
+        return modality, f"taken as {modality}, since its bands are described as {texts}"
     values = sample.channels[:, sample.valid]
     is_float = np.issubdtype(np.dtype(dtype), np.floating)
     if is_float and values.size and float((values < 0).mean()) > _MIN_DB_SHARE:
         return "sar", "taken as sar, since many of its values are negative, as decibels are"
     if n_bands >= _MIN_OPTICAL_BANDS:
         return "optical", f"taken as optical, since it has {n_bands} bands"
-    if n_bands == len(("vv", "vh")) and is_float:
+    if n_bands == _N_DUAL_POL and is_float:
         return "sar", "taken as sar, since it has two bands of real numbers"
     return None, "nothing in the file says whether it is SAR or optical"
 
@@ -140,11 +143,11 @@ def check_modality(modality: Modality, descriptions: Sequence[str | None], *, na
     Raises:
         InputError: The bands are of the other modality.
     """
-    described = _modality_of(descriptions)
-    if described is not None and described != modality:
+    described = _described_modalities(descriptions)
+    if described and modality not in described:
         texts = ", ".join(text for text in descriptions if text)
         raise InputError(
-            f"{name}: named as {modality}, but its bands are described as {texts}, which is {described}; "
+            f"{name}: named as {modality}, but its bands are described as {texts}, which is {', '.join(described)}; "
             "swap the modalities, or correct the descriptions."
         )
 
@@ -191,17 +194,14 @@ def _by_count(names: list[str], n_bands: int, wanted: tuple[str, ...], modality:
     return None
 
 
-def _modality_of(descriptions: Sequence[str | None]) -> Modality | None:
+def _described_modalities(descriptions: Sequence[str | None]) -> set[Modality]:
     bands = {canonical_band(text) for text in descriptions} - {None}
-    is_radar = bool(bands & set(_POLARISATIONS)) or any(_SAR_WORDS & set(_words(text)) for text in descriptions)
-    is_optical = bool(bands - set(_POLARISATIONS))
-    if is_radar == is_optical:
-        return None
-    return "sar" if is_radar else "optical"
-
-
-def _undescribed(known: list[str | None]) -> bool:
-    return not any(known)
+    found: set[Modality] = set()
+    if bands & set(_POLARISATIONS) or any(_SAR_WORDS & set(_words(text)) for text in descriptions):
+        found.add("sar")
+    if bands - set(_POLARISATIONS):
+        found.add("optical")
+    return found
 
 
 def _words(description: str | None) -> list[str]:

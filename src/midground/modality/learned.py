@@ -198,9 +198,10 @@ def _installed(providers: Sequence[str]) -> list[str]:
     found = []
     for provider in providers:
         short = provider.removesuffix(_PROVIDER_SUFFIX)
-        if short not in known:
+        names = [name for name in known if name.lower() == short.lower()]
+        if not names:
             raise unknown_name("execution provider", short, known)
-        found.append(known[short])
+        found.append(known[names[0]])
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class WindowSizes:
     """Beyond that: most windows from which the means are taken."""
 
 
+@runtime_checkable
+@runtime_checkable
 class Network(Protocol):
     """A network in three parts. Arrays are (1, c, h, w); means are vectors (1, k)."""
 

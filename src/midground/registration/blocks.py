@@ -15,9 +15,8 @@ from midground.core.transforms import Transform
 from midground.errors import RegistrationError
 from midground.geo.grid import Grid
 from midground.matching.template import TemplateMatcher, TemplateMatches
-from midground.registration.estimate import residuals_px
 from midground.registration.inputs import map_pair
-from midground.registration.level import Attempt, halves_distance_px, overlap_mask
+from midground.registration.level import Attempt, halves_distance_px, overlap_mask, search_evidence
 from midground.registration.pair import TiePointSearch, fit_tie_points
 from midground.registration.run import Run
 from midground.registration.validation import coverage
@@ -60,14 +59,10 @@ def refine_in_blocks(run: Run, coarse_grid: Grid, grid: Grid, best: Attempt) -> 
     used = search.matches.select(search.inliers)
     evidence = replace(
         best.evidence,
-        n_windows=blind.n_windows,
-        n_blind=len(blind.matches),
-        n_supporting=round(search.blind_support * len(blind.matches)),
-        n_independent=len(corners) * (BLOCK_PX / run.config.template.window_px) ** 2,
+        search=search_evidence(search, best.coarse, len(corners) * (BLOCK_PX / run.config.template.window_px) ** 2),
         n_matches=len(search.matches),
         n_inliers=len(used),
         coverage=_coverage(best, search, fine_from_coarse, factor),
-        residual_rmse_px=float(np.sqrt((residuals_px(search.transform, used) ** 2).mean())),
         ce90_px=search.held_out.ce90_px,
         transform_std_px=search.held_out.transform_std_px,
         halves_px=halves_distance_px(search, grid.hw),

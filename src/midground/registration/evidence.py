@@ -11,9 +11,11 @@ from midground.core.transforms import Transform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What is known about a transform. Pixels are those of the working grid."""
+class SearchEvidence:
+    """What one search for tie points saw: the numbers that trust is computed from."""
 
+    peak_ratio: float
+    """Distinctness of the coarse correlation peak."""
     n_windows: int
     """Windows that held enough data."""
     n_blind: int
@@ -22,34 +24,8 @@ class Evidence:
     """Of those, in agreement with the transform."""
     n_independent: float
     """Windows that fit side by side into the overlap: overlapping windows are not independent."""
-    n_matches: int
-    """Matches of the search around the transform."""
-    n_inliers: int
-    """Of those, within the threshold."""
-    peak_ratio: float
-    """Distinctness of the coarse correlation peak."""
-    at_edge: bool
-    """Whether the coarse peak lies at the edge of the search range."""
-    coverage: float
-    """Share of the overlap near a tie point, 0 to 1."""
     residual_rmse_px: float
-    """Root mean square residual of the inliers."""
-    ce90_px: float | None
-    """90th percentile of held-out residuals."""
-    transform_std_px: float | None
-    """Jackknife standard deviation of the transform."""
-    halves_px: float | None
-    """Mean distance between the transforms of two disjoint halves of the tie points."""
-    witness_name: str | None
-    """The mapper that was asked for an independent estimate."""
-    witness_px: float | None
-    """Mean distance to that estimate; None if it found none."""
-    witness_support: float | None
-    """Share of the witness's own blind matches that agree with its estimate."""
-    deviation: Transform
-    """Fixed from moving on the working grid, where an exact georeference would give the identity."""
-    georeferenced: bool
-    """Whether the working grid comes from the images' georeference."""
+    """Root mean square residual of the inliers, working pixels."""
 
     @property
     def matched_share(self) -> float:
@@ -68,10 +44,42 @@ class Evidence:
         return wilson_lower_bound(self.supporting_share * n, n)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known about a transform. Pixels are those of the working grid."""
+
+    search: SearchEvidence
+    """What the search that gave the transform saw."""
+    n_matches: int
+    """Matches of the search around the transform."""
+    n_inliers: int
+    """Of those, within the threshold."""
+    at_edge: bool
+    """Whether the coarse peak lies at the edge of the search range."""
+    coverage: float
+    """Share of the overlap near a tie point, 0 to 1."""
+    ce90_px: float | None
+    """90th percentile of held-out residuals."""
+    transform_std_px: float | None
+    """Jackknife standard deviation of the transform."""
+    halves_px: float | None
+    """Mean distance between the transforms of two disjoint halves of the tie points."""
+    witness_name: str | None
+    """The mapper that was asked for an independent estimate."""
+    witness_px: float | None
+    """Mean distance to that estimate; None if it found none."""
+    witness_trust: float | None
+    """Trust in that estimate by itself."""
+    deviation: Transform
+    """Fixed from moving on the working grid, where an exact georeference would give the identity."""
+    georeferenced: bool
+    """Whether the working grid comes from the images' georeference."""
+
+
 FEATURES = ("peak_ratio", "matched", "support", "residual")
 
 
-def features(evidence: Evidence) -> Float64[np.ndarray, " k"]:
+def features(evidence: SearchEvidence) -> Float64[np.ndarray, " k"]:
     """The numbers that trust is computed from, in the order of ``FEATURES``."""
     return np.array(
         [
@@ -87,7 +95,7 @@ WEIGHTS = np.array([4.254, 6.588, 6.934, -0.147, -7.763])
 """One per feature, then the constant: logistic regression by benchmarks/calibrate_verdict.py."""
 
 
-def trust(evidence: Evidence) -> float:
+def trust(evidence: SearchEvidence) -> float:
     """Share of transforms with this evidence that were right in the calibration, 0 to 1.
 
     Calibrated on Sentinel-1 and Sentinel-2 pairs at 10 m (docs/verdict.md): for other sensors it ranks results, and its

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
@@ -15,12 +16,19 @@ from midground.matching.template import window_sizes
 from midground.registration.coarse import Coarse, MappedPair, coarse_shifts
 from midground.registration.config import RegisterConfig
 from midground.registration.estimate import confidence_weight, fit_least_squares, residuals_px
-from midground.registration.evidence import Evidence
+from midground.registration.evidence import Evidence, SearchEvidence, trust
 from midground.registration.pair import LINEAR_SIGMA, TiePointSearch, search_tie_points, warp_mask
 from midground.registration.validation import coverage, halves, mean_distance_px
 from midground.registration.verdict import Judgement, judge
 
 _FEWEST_IN_A_HALF = 4
+
+
+class Testimony(NamedTuple):
+    """The estimate of a mapper that does not lead, and the shift that it started from."""
+
+    search: TiePointSearch
+    coarse: Coarse
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class Attempt:
     coarse: Coarse
     lead: TiePointSearch | None
     """None if no transform found support."""
-    witness: TiePointSearch | None
+    witness: Testimony | None
     evidence: Evidence | None
     judgement: Judgement
 
@@ -60,7 +68,7 @@ def attempt(
         progress: Told about the windows matched.
     """
     coarse = coarse_shifts(pairs, search_px, min_overlap=min_overlap)
-    witness = _witness(pairs, coarse, config)
+    witness = _ask_witness(pairs, coarse, config)
     best = _follow(pairs, coarse[0], witness, config, georeferenced=georeferenced, progress=progress)
     for other in coarse[1:]:
         if best.judgement.verdict == "accept":
@@ -74,7 +82,7 @@ def attempt(
 def _follow(
     pairs: Sequence[MappedPair],
     coarse: Coarse,
-    witness: TiePointSearch | None,
+    witness: Testimony | None,
     config: RegisterConfig,
     *,
     georeferenced: bool,
@@ -93,7 +101,7 @@ def gather_evidence(
     pairs: Sequence[MappedPair],
     coarse: Coarse,
     lead: TiePointSearch,
-    witness: TiePointSearch | None,
+    witness: Testimony | None,
     config: RegisterConfig,
     *,
     georeferenced: bool,
@@ -103,25 +111,41 @@ def gather_evidence(
     overlap = overlap_mask(pairs[0], lead.transform)
     used = lead.matches.select(lead.inliers)
     window = window_sizes(config.template, moving.hw, pairs[0].fixed.hw)[0]
+    n_independent = max(1.0, float(overlap.sum()) / window**2)
     return Evidence(
-        n_windows=lead.blind.n_windows,
-        n_blind=len(lead.blind.matches),
-        n_supporting=round(lead.blind_support * len(lead.blind.matches)),
-        n_independent=max(1.0, float(overlap.sum()) / window**2),
+        search=search_evidence(lead, coarse, n_independent),
         n_matches=len(lead.matches),
         n_inliers=len(used),
-        peak_ratio=coarse.peak_ratio,
         at_edge=coarse.at_edge,
         coverage=coverage(used.fixed_xy, overlap, window / 2),
-        residual_rmse_px=float(np.sqrt((residuals_px(lead.transform, used) ** 2).mean())),
         ce90_px=lead.held_out.ce90_px,
         transform_std_px=lead.held_out.transform_std_px,
         halves_px=halves_distance_px(lead, moving.hw),
         witness_name=pairs[1].name if len(pairs) > 1 else None,
-        witness_px=None if witness is None else mean_distance_px(witness.transform, lead.transform, moving.hw),
-        witness_support=None if witness is None else witness.blind_support,
+        witness_px=None if witness is None else mean_distance_px(witness.search.transform, lead.transform, moving.hw),
+        witness_trust=None if witness is None else trust(search_evidence(*witness, n_independent)),
         deviation=lead.transform,
         georeferenced=georeferenced,
+    )
+
+
+def search_evidence(search: TiePointSearch, coarse: Coarse, n_independent: float) -> SearchEvidence:
+    """What a search saw.
+
+    Args:
+        search: The search.
+        coarse: The shift that it started from.
+        n_independent: Windows that fit side by side into the overlap.
+    """
+    n_blind = len(search.blind.matches)
+    residual = residuals_px(search.transform, search.matches.select(search.inliers))
+    return SearchEvidence(
+        peak_ratio=coarse.peak_ratio,
+        n_windows=search.blind.n_windows,
+        n_blind=n_blind,
+        n_supporting=round(search.blind_support * n_blind),
+        n_independent=n_independent,
+        residual_rmse_px=float(np.sqrt((residual**2).mean())),
     )
 
 
@@ -153,11 +177,11 @@ def overlap_mask(pair: MappedPair, transform: Transform) -> Bool[np.ndarray, "h 
     return np.asarray(pair.fixed.valid & moved)
 
 
-def _witness(pairs: Sequence[MappedPair], coarse: Sequence[Coarse], config: RegisterConfig) -> TiePointSearch | None:
+def _ask_witness(pairs: Sequence[MappedPair], coarse: Sequence[Coarse], config: RegisterConfig) -> Testimony | None:
     """The second mapper's estimate from its own coarse shift; None if there is none, or it found nothing."""
     if len(pairs) < 2:
         return None
     try:
-        return search_tie_points(pairs[1], coarse[1].transform, config)
+        return Testimony(search_tie_points(pairs[1], coarse[1].transform, config), coarse[1])
     except RegistrationError:
         return None

@@ -158,7 +158,7 @@ def _witnesses(best: Attempt, frame: Frame, own: Frame) -> tuple[Witness, ...]:
         shift = None
         if best.witness is not None:
             centre = grid_xy(best.pairs[0].moving.hw).mean(axis=0, keepdims=True)
-            moved = own.to_fixed(best.witness.transform(centre)) - own.to_fixed(centre)
+            moved = own.to_fixed(best.witness.search.transform(centre)) - own.to_fixed(centre)
             shift = (float(moved[0, 0]), float(moved[0, 1]))
         distance_px = _scaled(best.evidence.witness_px, own.fixed_px_per_px)
         found.append(Witness(name=best.evidence.witness_name, shift_px=shift, disagreement_px=distance_px))

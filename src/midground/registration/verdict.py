@@ -54,7 +54,6 @@ MAX_CE90_PX = (5.6, 4.8)
 MAX_HALVES_PX = (6.0, 2.5)
 MAX_STD_PX = (4.0, 1.5)
 WITNESS_AGREES_PX = 3.0
-WITNESS_TESTIFIES = 0.5
 MAX_SCALE = {True: 1.10, False: 4.0}
 MAX_ROTATION_DEG = {True: 5.0, False: 180.0}
 ERROR_FLOOR_PX = 0.8
@@ -75,7 +74,9 @@ def judge(evidence: Evidence) -> Judgement:
             check for check in order if check.level == Level.GOOD
         ]
     verdict: Verdict = ("accept", "suspect", "reject")[worst]
-    return Judgement(verdict, tuple(check.sentence for check in order), expected_error_px(evidence), trust(evidence))
+    return Judgement(
+        verdict, tuple(check.sentence for check in order), expected_error_px(evidence), trust(evidence.search)
+    )
 
 
 def expected_error_px(evidence: Evidence) -> float | None:
@@ -96,10 +97,10 @@ def _level(value: float, limits: tuple[float, float], *, larger_is_better: bool)
 
 
 def _trust(e: Evidence) -> Check:
-    share = trust(e)
+    share, seen = trust(e.search), e.search
     level = _level(share, MIN_TRUST, larger_is_better=True)
-    said = f"{e.n_supporting} of {e.n_blind} windows matched without guidance agree with the transform"
-    tried = f"{said}, out of {e.n_windows} tried, and the best shift stands out {e.peak_ratio:.1f} times"
+    said = f"{seen.n_supporting} of {seen.n_blind} windows matched without guidance agree with the transform"
+    tried = f"{said}, out of {seen.n_windows} tried, and the best shift stands out {seen.peak_ratio:.1f} times"
     said_share = "over 99 %" if share > MOST_CERTAIN else "under 1 %" if share < 1 - MOST_CERTAIN else f"{share:.0%}"
     return Check(level, f"{tried}: in the calibration, {said_share} of the transforms with such evidence were right.")
 
@@ -143,7 +144,7 @@ def _witness(e: Evidence) -> Check:
     if e.witness_px is not None and e.witness_px <= WITNESS_AGREES_PX:
         apart = f"{e.witness_px:.1f} working pixels"
         return Check(Level.GOOD, f"The independent estimate from '{e.witness_name}' lies {apart} away.")
-    testifies = e.witness_px is not None and (e.witness_support or 0.0) >= WITNESS_TESTIFIES
+    testifies = e.witness_px is not None and (e.witness_trust or 0.0) >= MIN_TRUST[1]
     if testifies:
         apart = f"{e.witness_px:.1f} working pixels"
         return Check(Level.WEAK, f"The independent estimate from '{e.witness_name}' contradicts it, {apart} away.")

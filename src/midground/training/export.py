@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from midground.errors import DependencyError
+from midground.errors import DependencyError, ModelError
 from midground.training.networks import STRIDE_PX, SharedModalityUnet
 
 try:
@@ -117,6 +117,9 @@ def export_onnx(network: SharedModalityUnet) -> bytes:
 
     Args:
         network: In evaluation mode, on the CPU, with float32 weights.
+
+    Raises:
+        ModelError: A weight is too large for float16.
     """
     parts = _Parts(network.eval()).eval()
     image = torch.zeros(1, network.in_channels, _EXAMPLE_PX, _EXAMPLE_PX)
@@ -180,7 +183,10 @@ def _store_half(model: onnx.ModelProto) -> None:
         if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < _MIN_HALF_DIMS:
             continue
         name = tensor.name
-        values = numpy_helper.to_array(tensor).astype(np.float16)
+        with np.errstate(over="ignore"):
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+        if not np.isfinite(values).all():
+            raise ModelError(f"The weights of '{name}' exceed what float16 can hold (65504).")
         tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
         casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
     nodes = list(itertools.chain(casts, model.graph.node))

@@ -120,7 +120,7 @@ def test_memory_is_bounded(match):
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert peak_bytes < 130e6
+    assert peak_bytes < 70e6
 
 
 @pytest.mark.usefixtures("in_small_blocks")

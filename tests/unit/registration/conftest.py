@@ -47,3 +47,24 @@ def corner_error_px() -> Callable[..., float]:
         return corner_error(Transform(one, "homography"), Transform(other, "homography"), hw)
 
     return distance
+
+
+@pytest.fixture(scope="session")
+def textured() -> Callable[..., Any]:
+    """A texture as the moving image sees it, or as the fixed one does that a transform takes the moving one onto."""
+
+    def make(hw: tuple[int, int], fixed_from_moving: Any = None, *, n_channels: int = 2, seed: int = 0) -> Any:
+        from midground.core.image import Image
+
+        rng = np.random.default_rng(seed)
+        rows, columns = np.mgrid[: hw[0], : hw[1]].astype(np.float64)
+        points = np.stack([columns, rows], axis=-1)
+        x, y = np.moveaxis(points if fixed_from_moving is None else fixed_from_moving.inverse()(points), -1, 0)
+        values = np.zeros((n_channels, *hw))
+        for index in range(n_channels):
+            for wavelength in np.geomspace(8, 200, 30):
+                angle, phase = rng.uniform(0, 2 * np.pi, 2)
+                values[index] += np.cos(2 * np.pi / wavelength * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+        return Image.from_array(np.clip(0.5 + values / 30, 0, 1))
+
+    return make
