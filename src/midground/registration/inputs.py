@@ -21,6 +21,8 @@ from midground.registration.config import InputConfig
 from midground.registration.result import InputInfo
 
 _OVERVIEW_PX = 1024
+_STRETCHED_SPAN = 64
+"""An 8-bit image whose percentiles span at least this many grey levels is taken as it is, 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,16 @@ class Source:
     def to_unit(self, image: Image, spec: InputSpec) -> Image:
         """Scale values read by :meth:`log_scaled` as a mapper wants them."""
         if spec not in self._limits:
-            self._limits[spec] = scene_limits(self.overview, spec.scaling)
+            limits = scene_limits(self.overview, spec.scaling)
+            if self.info.dtype == "uint8" and spec.scaling.kind == "percentile" and _is_stretched(limits):
+                limits = np.tile([0.0, 255.0], (len(limits), 1))
+            self._limits[spec] = limits
         return to_unit(image, self._limits[spec])
+
+
+def _is_stretched(limits: np.ndarray) -> bool:
+    """Whether 8-bit values were stretched for display: stretching them again would cost what little range they have."""
+    return bool((limits[:, 1] - limits[:, 0]).min() >= _STRETCHED_SPAN)
 
 
 def open_sources(

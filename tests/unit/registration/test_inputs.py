@@ -124,9 +124,7 @@ def test_a_named_modality_that_the_bands_contradict_is_refused(write, optical, s
 def test_files_without_data_or_contrast_are_refused(write, optical, sar):
     with pytest.raises(InputError, match=r"s\.tif: no pixel of band 1 holds data"):
         open_sources(write("o.tif", optical), write("s.tif", np.zeros_like(sar)), PLAIN, SPECS)
-    with pytest.raises(
-        InputError, match=r"s\.tif: every valid pixel has the value 0\.25, so there is nothing"
-    ):
+    with pytest.raises(InputError, match=r"s\.tif: every valid pixel has the value 0\.25, so there is nothing"):
         open_sources(write("o.tif", optical), write("s.tif", np.full_like(sar, 0.25)), PLAIN, SPECS)
 
 

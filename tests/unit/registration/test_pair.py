@@ -17,14 +17,14 @@ from midground.registration.config import EstimateConfig, RegisterConfig
 from midground.registration.level import attempt, halves_distance_px, overlap_mask
 from midground.registration.pair import fit_tie_points, search_tie_points, warp_image, warp_mask
 
-HW = (240, 260)
+HW = (200, 220)
 AFFINE = Transform(np.array([[1.012, 0.006, 4.3], [-0.009, 0.991, -2.6], [0, 0, 1]]), "affine")
 
 
 @pytest.fixture(scope="module")
 def make_pair(textured):
     def make(truth: Transform, hw=HW, *, name="any", seed=0) -> MappedPair:
-        return MappedPair(name, textured(hw, seed=seed), textured(hw, truth, seed=seed))
+        return MappedPair(name, *(textured(hw, each, n_channels=1, seed=seed) for each in (None, truth)))
 
     return make
 
@@ -88,12 +88,13 @@ def test_an_affine_pair_is_found_from_its_coarse_shift(make_pair, quick):
 
 
 def test_a_turned_pair_is_warped_before_it_is_matched_again(make_pair, quick):
-    centre = np.array([130.0, 120.0])
+    centre = np.array([110.0, 100.0])
     turn = Transform.similarity(rotation_deg=3.0, scale=1.02)
     truth = Transform.translation(*(centre - turn(centre) + (4, 3))) @ turn
     assert truth.kind == "similarity"
     found = search_tie_points(make_pair(truth), Transform.translation(4, 3), quick)
-    assert corner_error(found.transform, truth, HW) < 0.5
+    # On so small an image the prior, which expects no turn, takes a part of it.
+    assert corner_error(found.transform, truth, HW) < 1.0
     # Points of the warped image were taken back to the moving image itself.
     assert np.linalg.norm(truth(found.matches.moving_xy) - found.matches.fixed_xy, axis=1).mean() < 0.5
 
@@ -150,9 +151,9 @@ def test_too_few_matches_for_the_model_still_hold_a_shift():
 
 
 def test_images_without_contrast_have_no_tie_points(quick, textured):
-    flat = Image.from_array(np.full((2, *HW), 0.5))
+    flat = Image.from_array(np.full((1, *HW), 0.5))
     with pytest.raises(TooFewMatchesError, match=r"^0 matches were found"):
-        search_tie_points(MappedPair("any", flat, textured(HW)), Transform.identity(), quick)
+        search_tie_points(MappedPair("any", flat, textured(HW, n_channels=1)), Transform.identity(), quick)
 
 
 def test_an_attempt_gathers_its_evidence(make_pair, quick):
@@ -163,16 +164,17 @@ def test_an_attempt_gathers_its_evidence(make_pair, quick):
     assert found.judgement.verdict == "accept"
     assert corner_error(found.lead.transform, truth, HW) < 0.3
     evidence = found.evidence
-    assert evidence.n_supporting <= evidence.n_blind <= evidence.n_windows
+    assert 0.9 * evidence.search.n_blind <= evidence.search.n_supporting <= evidence.search.n_blind
+    assert evidence.search.n_blind <= evidence.search.n_windows
     assert evidence.n_inliers <= evidence.n_matches
     assert evidence.witness_name == "second"
     assert evidence.witness_px < 0.5
-    assert evidence.witness_support > 0.9
+    assert evidence.witness_trust > 0.9
     assert evidence.georeferenced
     assert not evidence.at_edge
     assert evidence.coverage > 0.8
     assert evidence.halves_px < 0.5
-    assert evidence.n_independent == pytest.approx(overlap_mask(pairs[0], truth).sum() / 64**2, rel=0.02)
+    assert evidence.search.n_independent == pytest.approx(overlap_mask(pairs[0], truth).sum() / 64**2, rel=0.02)
     assert evidence.deviation is found.lead.transform
     assert steps
 
@@ -186,7 +188,7 @@ def test_a_witness_of_another_place_contradicts(make_pair, quick):
 
 
 def test_a_witness_that_finds_nothing_is_absent(make_pair, quick):
-    flat = Image.from_array(np.full((2, *HW), 0.5))
+    flat = Image.from_array(np.full((1, *HW), 0.5))
     found = attempt(
         [make_pair(Transform.translation(5, 5)), MappedPair("flat", flat, flat)], 30, quick, georeferenced=True
     )
@@ -197,18 +199,20 @@ def test_a_witness_that_finds_nothing_is_absent(make_pair, quick):
 
 def test_the_lead_follows_the_other_mapper_where_its_own_shift_fails(make_pair, quick, textured):
     truth, wrong = Transform.translation(25, -20), Transform.translation(-20, 15)
-    faint = make_pair(truth)
-    # A patch of strong contrast at another shift is what the lead's correlation of the whole images sees.
-    decoy = textured(HW, seed=4).channels, textured(HW, wrong, seed=4).channels
+    # A bright patch at another shift is what the lead's correlation of the whole images sees.
     rows, columns = np.mgrid[: HW[0], : HW[1]]
-    patch = (rows > 140) & (columns < 100)
-    patches = patch, warp_mask(patch, wrong, HW)
+    patch = (rows > 120) & (columns < 70)
+    bright = (textured(HW, each, n_channels=1, seed=4).channels for each in (None, wrong))
+    faint = make_pair(truth)
     moving, fixed = (
-        Image.from_array(np.where(where, bright, 0.5 + 0.1 * (image.channels - 0.5)))
-        for where, bright, image in zip(patches, decoy, (faint.moving, faint.fixed), strict=True)
+        Image.from_array(np.where(where, one, 0.5 + 0.05 * (image.channels - 0.5)))
+        for where, one, image in zip(
+            (patch, warp_mask(patch, wrong, HW)), bright, (faint.moving, faint.fixed), strict=True
+        )
     )
     lead = MappedPair("lead", moving, fixed)
     alone = attempt([lead], 50, quick, georeferenced=True)
+    assert corner_error(alone.lead.transform, truth, HW) > 20
     assert alone.judgement.verdict != "accept"
     helped = attempt([lead, make_pair(truth, name="second", seed=7)], 50, quick, georeferenced=True)
     assert corner_error(helped.lead.transform, truth, HW) < 0.5
@@ -217,13 +221,13 @@ def test_the_lead_follows_the_other_mapper_where_its_own_shift_fails(make_pair, 
 
 
 def test_unrelated_images_are_rejected(textured, quick):
-    found = attempt([MappedPair("any", textured(HW), textured(HW, seed=9))], 40, quick, georeferenced=True)
-    assert found.judgement.verdict == "reject"
+    images = (textured(HW, n_channels=1, seed=seed) for seed in (0, 9))
+    assert attempt([MappedPair("any", *images)], 40, quick, georeferenced=True).judgement.verdict == "reject"
 
 
 def test_an_attempt_without_tie_points_is_rejected_with_their_number(textured, quick):
-    flat = Image.from_array(np.full((2, *HW), 0.5))
-    found = attempt([MappedPair("any", flat, textured(HW))], 40, quick, georeferenced=True)
+    flat = Image.from_array(np.full((1, *HW), 0.5))
+    found = attempt([MappedPair("any", flat, textured(HW, n_channels=1))], 40, quick, georeferenced=True)
     assert found.judgement.verdict == "reject"
     assert found.judgement.reasons == ("0 matches were found; a transform of kind affine needs at least 3.",)
     assert found.judgement.expected_error_px is None

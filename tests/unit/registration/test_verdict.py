@@ -9,26 +9,32 @@ import pytest
 
 from midground.core.transforms import Transform
 from midground.registration import verdict
-from midground.registration.evidence import FEATURES, WEIGHTS, Evidence, features, trust, wilson_lower_bound
+from midground.registration.evidence import (
+    FEATURES,
+    WEIGHTS,
+    Evidence,
+    SearchEvidence,
+    features,
+    trust,
+    wilson_lower_bound,
+)
 from midground.registration.verdict import expected_error_px, judge
 
+SEARCH = SearchEvidence(
+    peak_ratio=2.5, n_windows=50, n_blind=48, n_supporting=46, n_independent=30.0, residual_rmse_px=0.8
+)
 GOOD = Evidence(
-    n_windows=50,
-    n_blind=48,
-    n_supporting=46,
-    n_independent=30.0,
+    search=SEARCH,
     n_matches=48,
     n_inliers=45,
-    peak_ratio=2.5,
     at_edge=False,
     coverage=0.8,
-    residual_rmse_px=0.8,
     ce90_px=1.5,
     transform_std_px=0.3,
     halves_px=0.6,
     witness_name="structure",
     witness_px=0.9,
-    witness_support=0.9,
+    witness_trust=0.97,
     deviation=Transform.translation(3, -4),
     georeferenced=True,
 )
@@ -38,7 +44,7 @@ BELOW, ABOVE = 0.99, 1.01
 def test_good_evidence_is_accepted_and_told():
     judgement = judge(GOOD)
     assert judgement.verdict == "accept"
-    assert judgement.trust == trust(GOOD) > verdict.MIN_TRUST[1]
+    assert judgement.trust == trust(SEARCH) > verdict.MIN_TRUST[1]
     told = " ".join(judgement.reasons)
     for fragment in (
         "46 of 48 windows matched without guidance agree",
@@ -59,9 +65,9 @@ def with_trust_between(low: float, high: float) -> dict[str, object]:
     """Evidence whose trust lies between two values, by fewer and fewer supporting windows."""
     for n_supporting in range(48, -1, -1):
         for peak_ratio in np.arange(2.5, 1.0, -0.1):
-            changes = {"n_supporting": n_supporting, "peak_ratio": float(peak_ratio)}
-            if low <= trust(replace(GOOD, **changes)) < high:
-                return changes
+            search = replace(SEARCH, n_supporting=n_supporting, peak_ratio=float(peak_ratio))
+            if low <= trust(search) < high:
+                return {"search": search}
     raise AssertionError(f"no evidence has a trust between {low} and {high}")
 
 
@@ -113,14 +119,14 @@ def test_a_limit_itself_is_still_good(changes):
     assert judge(replace(GOOD, **changes)).verdict == "accept"
 
 
-def test_a_witness_without_support_of_its_own_does_not_testify():
-    weak = replace(GOOD, witness_px=200.0, witness_support=verdict.WITNESS_TESTIFIES * BELOW)
+def test_a_witness_that_would_not_be_trusted_itself_does_not_testify():
+    weak = replace(GOOD, witness_px=200.0, witness_trust=verdict.MIN_TRUST[1] * BELOW)
     judgement = judge(weak)
     assert judgement.verdict == "accept"
     assert any("'structure', found no answer of its own" in reason for reason in judgement.reasons)
-    silent = judge(replace(GOOD, witness_px=None, witness_support=None))
+    silent = judge(replace(GOOD, witness_px=None, witness_trust=None))
     assert silent.verdict == "accept"
-    without = judge(replace(GOOD, witness_name=None, witness_px=None, witness_support=None))
+    without = judge(replace(GOOD, witness_name=None, witness_px=None, witness_trust=None))
     assert without.verdict == "accept"
     assert not any("estimate" in reason or "mapper" in reason for reason in without.reasons)
 
@@ -177,28 +183,28 @@ def test_wilson_bounds_rise_with_the_sample_and_with_the_share():
 
 
 def test_shares_survive_the_absence_of_windows():
-    empty = replace(GOOD, n_windows=0, n_blind=0, n_supporting=0)
+    empty = replace(SEARCH, n_windows=0, n_blind=0, n_supporting=0)
     assert empty.matched_share == empty.supporting_share == empty.support_bound == 0
-    assert judge(empty).verdict == "reject"
+    assert judge(replace(GOOD, search=empty)).verdict == "reject"
 
 
 def test_overlapping_windows_count_as_often_as_they_are_independent():
-    few = replace(GOOD, n_independent=4.0)
+    few = replace(SEARCH, n_independent=4.0)
     assert few.support_bound == pytest.approx(wilson_lower_bound(4 * 46 / 48, 4))
-    assert few.support_bound < GOOD.support_bound
-    assert replace(GOOD, n_independent=500.0).support_bound == pytest.approx(wilson_lower_bound(46, 48))
+    assert few.support_bound < SEARCH.support_bound
+    assert replace(SEARCH, n_independent=500.0).support_bound == pytest.approx(wilson_lower_bound(46, 48))
 
 
 def test_trust_is_the_logistic_function_of_the_features():
-    values = features(GOOD)
+    values = features(SEARCH)
     assert len(values) == len(FEATURES) == len(WEIGHTS) - 1
-    np.testing.assert_allclose(values, [np.log(2.5), 48 / 50, GOOD.support_bound, 0.8])
-    assert trust(GOOD) == pytest.approx(1 / (1 + np.exp(-(values @ WEIGHTS[:-1] + WEIGHTS[-1]))))
-    assert features(replace(GOOD, peak_ratio=99.0))[0] == pytest.approx(np.log(3))
-    assert features(replace(GOOD, peak_ratio=0.2))[0] == 0
-    assert features(replace(GOOD, residual_rmse_px=50.0))[3] == 3
+    np.testing.assert_allclose(values, [np.log(2.5), 48 / 50, SEARCH.support_bound, 0.8])
+    assert trust(SEARCH) == pytest.approx(1 / (1 + np.exp(-(values @ WEIGHTS[:-1] + WEIGHTS[-1]))))
+    assert features(replace(SEARCH, peak_ratio=99.0))[0] == pytest.approx(np.log(3))
+    assert features(replace(SEARCH, peak_ratio=0.2))[0] == 0
+    assert features(replace(SEARCH, residual_rmse_px=50.0))[3] == 3
 
 
 @pytest.mark.parametrize("changes", [{"peak_ratio": 1.2}, {"n_blind": 25, "n_supporting": 24}, {"n_supporting": 20}])
 def test_less_evidence_earns_less_trust(changes):
-    assert trust(replace(GOOD, **changes)) < trust(GOOD)
+    assert trust(replace(SEARCH, **changes)) < trust(SEARCH)
