@@ -156,6 +156,13 @@ def test_matches_that_do_not_match_back_are_dropped(max_roundtrip_px, n_found):
         np.testing.assert_allclose(offsets(found.matches)[0], (0, 0), atol=0.5)
 
 
+def test_matching_back_counts_the_fraction_of_a_pixel(texture):
+    moving, fixed = (Image.from_array(texture((110, 110), each, n_channels=2)) for each in ((0, 0), (2.5, -3.4)))
+    strict = TemplateConfig(window_px=32, min_window_px=24, max_window_px=32, spacing_px=32, max_roundtrip_px=0.3)
+    found = TemplateMatcher(strict).match_around(moving, fixed, Transform.identity())
+    assert len(found.matches) > 0.7 * found.n_windows
+
+
 def repetitive(texture, shift_xy: tuple[float, float]) -> np.ndarray:
     """Stripes and dots with a period of 8 px in the middle, a texture that never repeats around it."""
     rows, columns = np.mgrid[:128, :128].astype(np.float64)

@@ -150,6 +150,15 @@ def test_arrays_without_data_or_contrast_are_refused(array, message):
         array_source(Image.from_array(array), "sar", InputConfig(), "float64")
 
 
+@pytest.mark.parametrize(("low", "high", "is_kept"), [(30, 200, True), (100, 140, False)])
+def test_8_bit_images_that_were_stretched_are_not_stretched_again(low, high, is_kept):
+    grey = np.linspace(low, high, 80 * 80).reshape(80, 80).astype(np.uint8)
+    source = array_source(Image.from_array(grey), "sar", InputConfig(), "uint8")
+    unit = source.unit(source.grid, SPECS["sar"]).channels[0]
+    black, white = (0, 255) if is_kept else np.percentile(grey, [0.5, 99.5])
+    np.testing.assert_allclose(unit, np.clip((grey - black) / (white - black), 0, 1), atol=1e-3)
+
+
 def test_every_mapper_maps_both_images_in_order(sar, optical):
     fixed = array_source(Image.from_array(optical), "optical", InputConfig(), "uint16")
     moving = array_source(Image.from_array(sar), "sar", InputConfig(), "float32")

@@ -33,8 +33,10 @@ def no_windows() -> TemplateMatches:
     return TemplateMatches(Correspondences.empty(), np.zeros(0), np.zeros(0, np.int64), 0)
 
 
-def scattered(truth: Transform, n: int = 80, noise_px: float = 0.5, side_px: float = 500.0) -> Correspondences:
-    rng = np.random.default_rng(3)
+def scattered(
+    truth: Transform, n: int = 80, noise_px: float = 0.5, side_px: float = 500.0, seed: int = 3
+) -> Correspondences:
+    rng = np.random.default_rng(seed)
     moving = rng.uniform(0, side_px, (n, 2))
     return Correspondences(moving, truth(moving) + rng.normal(0, noise_px, moving.shape), rng.uniform(0.3, 1, n))
 
@@ -114,6 +116,14 @@ def test_auto_takes_the_simplest_model_that_explains_the_points(truth, kind):
     )
     assert found.transform.kind == kind
     assert corner_error(found.transform, truth, (500, 500)) < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_auto_does_not_follow_noise_into_richer_models(seed):
+    truth = Transform.translation(7, -3)
+    matches = scattered(truth, 50, noise_px=0.8, seed=seed)
+    auto = RegisterConfig(transform="auto")
+    assert fit_tie_points("any", no_windows(), matches, truth, auto, (500, 500)).transform.kind == "translation"
 
 
 def test_auto_finds_the_model_of_a_pair_of_images(make_pair, quick):
