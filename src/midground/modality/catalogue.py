@@ -50,7 +50,7 @@ def find_bundle(name: str | Path) -> Bundle:
     is_path = isinstance(name, Path) or os.sep in name or "/" in name or (Path(name) / CARD_FILE).is_file()
     if is_path:
         return Bundle.load(Path(name))
-    raise unknown_name("model", str(name), ("none", *folders))
+    raise unknown_name("model", str(name), ("default", "none", "structure", *folders))
 
 
 def _roots() -> list[Path]:

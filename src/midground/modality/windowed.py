@@ -42,7 +42,6 @@ class WindowSizes:
 
 
 @runtime_checkable
-@runtime_checkable
 class Network(Protocol):
     """A network in three parts. Arrays are (1, c, h, w); means are vectors (1, k)."""
 

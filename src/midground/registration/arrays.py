@@ -1,4 +1,4 @@
-"""Register by content alone: arrays, or files without georeference. Feature matches come first, then every shift."""
+"""Register by content alone: arrays, or files without georeference. Every shift is searched, then feature matches."""
 
 from __future__ import annotations
 

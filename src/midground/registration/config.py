@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -90,12 +90,11 @@ class RegisterConfig:
     """Area-based matching of the tie points."""
     estimate: EstimateConfig = field(default_factory=EstimateConfig)
     """Robust fit."""
-    max_working_px: int = 4096
-    """Largest side of the working grid, px; larger scenes are registered at a coarser distance."""
     seed: int = 0
-    """Seed of everything random."""
+    """Seed of everything random, that of the robust fit included."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "estimate", replace(self.estimate, seed=self.seed))
         if self.transform not in TRANSFORM_CHOICES:
             raise unknown_name("transform", self.transform, TRANSFORM_CHOICES)
         if self.georeference not in GEOREFERENCE_CHOICES:
@@ -104,5 +103,3 @@ class RegisterConfig:
             raise ConfigError(f"search_m must be positive, found {self.search_m}.")
         if self.gsd_m is not None and self.gsd_m <= 0:
             raise ConfigError(f"gsd_m must be positive, found {self.gsd_m}.")
-        if self.max_working_px < 256:
-            raise ConfigError(f"max_working_px must be 256 or more, found {self.max_working_px}.")

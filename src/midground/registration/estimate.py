@@ -84,7 +84,7 @@ def fit_least_squares(
     prior: Transform | None = None,
     prior_sigma: float = np.inf,
 ) -> Transform:
-    """Weighted least squares; optionally drawn towards the linear part of a prior transform.
+    """Weighted least squares; an affine fit can be drawn towards the linear part of a prior transform.
 
     The prior says that each entry of the linear part differs from the prior's by ``prior_sigma`` (one standard
     deviation) when the tie points have a standard deviation of one pixel. It matters where few points lie close

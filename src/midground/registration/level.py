@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ from midground.registration.validation import coverage, halves, mean_distance_px
 from midground.registration.verdict import Judgement, judge
 
 _FEWEST_IN_A_HALF = 4
+_WITNESS_POINTS = 100
+"""Enough to tell whether the second mapper agrees."""
 
 
 class Testimony(NamedTuple):
@@ -73,7 +75,7 @@ def attempt(
     for other in coarse[1:]:
         if best.judgement.verdict == "accept":
             break
-        second = _follow(pairs, other, None, config, georeferenced=georeferenced, progress=progress)
+        second = _follow(pairs[:1], other, None, config, georeferenced=georeferenced, progress=progress)
         if second.judgement.trust > best.judgement.trust:
             best = second
     return best
@@ -181,7 +183,10 @@ def _ask_witness(pairs: Sequence[MappedPair], coarse: Sequence[Coarse], config: 
     """The second mapper's estimate from its own coarse shift; None if there is none, or it found nothing."""
     if len(pairs) < 2:
         return None
+    fewer = replace(
+        config, template=replace(config.template, max_points=min(_WITNESS_POINTS, config.template.max_points))
+    )
     try:
-        return Testimony(search_tie_points(pairs[1], coarse[1].transform, config), coarse[1])
+        return Testimony(search_tie_points(pairs[1], coarse[1].transform, fewer), coarse[1])
     except RegistrationError:
         return None

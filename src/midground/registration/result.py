@@ -62,7 +62,7 @@ class Witness:
     shift_px: tuple[float, float] | None
     """Its shift (x, y) at the centre of the moving image, px of the fixed image; None if it found none."""
     disagreement_px: float | None
-    """Mean distance to the reported transform over the overlap, px of the fixed image."""
+    """Mean distance to the reported transform over the moving image, px of the fixed image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,10 @@ def working_gsd_m(run: Run) -> float:
 
 def _register_on_the_ground(run: Run) -> Registration:
     fixed, moving = run.fixed.grid, run.moving.grid
-    finest = common_grid(fixed, moving, gsd_m=working_gsd_m(run), margin_m=run.config.search_m)
+    try:
+        finest = common_grid(fixed, moving, gsd_m=working_gsd_m(run), margin_m=run.config.search_m)
+    except InputError as error:
+        raise InputError(f"{run.fixed.info.path} and {run.moving.info.path}: {error}") from error
     grid = finest.fitted(_OVERVIEW_PX) if max(finest.hw) > BLOCKWISE_ABOVE_PX else finest
     best, working, grid = _attempt_coarser_until_accepted(run, grid)
     found = None if best.lead is None else best.lead.transform
@@ -99,9 +102,10 @@ def _attempt_coarser_until_accepted(run: Run, grid: Grid) -> tuple[Attempt, Work
         search_px = int(np.ceil(run.config.search_m / (grid.gsd_m or 1.0)))
         with run.watch("matching"):
             now = attempt(working.pairs, search_px, run.config, georeferenced=True, progress=run.progress)
-        first = first or (now, working, grid)
-        if now.judgement.verdict != "reject":
+        # Every further attempt is another chance for a wrong transform to look right, so it has to convince.
+        if now.judgement.verdict == "accept" or (first is None and now.judgement.verdict == "suspect"):
             return now, working, grid
+        first = first or (now, working, grid)
         if min(grid.hw) // 2 < _SMALLEST_RETRY_PX or run.config.gsd_m is not None:
             return first
         grid = grid.scaled(0.5)

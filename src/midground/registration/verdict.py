@@ -44,7 +44,7 @@ class Judgement:
     trust: float
 
 
-MIN_TRUST = (0.5, 0.9)
+MIN_TRUST = (0.7, 0.93)
 """Share of right transforms among those with such evidence: below the first failed, below the second weak."""
 MOST_CERTAIN = 0.99
 """No share is stated as more certain than the calibration can tell."""

@@ -176,7 +176,6 @@ def test_every_mapper_maps_both_images_in_order(sar, optical):
     [
         ({"search_m": 0.0}, "search_m must be positive, found 0"),
         ({"gsd_m": -1.0}, "gsd_m must be positive, found -1"),
-        ({"max_working_px": 100}, "max_working_px must be 256 or more, found 100"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
