@@ -16,6 +16,7 @@ from midground.matching.configs import TemplateConfig
 from midground.matching.correlation import Peak, correlation_surface, find_peak
 
 _FEWEST_WINDOWS = 36
+_LEAST_GROWTH = 1.25
 _DENSEST = 1 / 8
 """Small images get windows that overlap more, down to a spacing of an eighth of their side."""
 
@@ -86,12 +87,13 @@ def build(config: TemplateConfig) -> TemplateMatcher:
 
 
 def window_sizes(config: TemplateConfig, moving_hw: tuple[int, int], fixed_hw: tuple[int, int]) -> list[int]:
-    """Sides of the windows to try, smallest first: the configured one, doubled while it fits the images."""
+    """Sides of the windows to try, smallest first: the configured one, then twice that, up to what the images hold."""
     shortest = min(*moving_hw, *fixed_hw)
     first = max(min(config.window_px, shortest // 2), min(config.min_window_px, shortest))
+    largest = min(config.max_window_px, shortest)
     sizes = [first]
-    while sizes[-1] * 2 <= min(config.max_window_px, shortest):
-        sizes.append(sizes[-1] * 2)
+    while sizes[-1] * _LEAST_GROWTH <= largest:
+        sizes.append(min(2 * sizes[-1], largest))
     return [size // 2 * 2 if size > 1 else size for size in sizes]
 
 

@@ -21,16 +21,16 @@ def offsets(matches):
 @pytest.mark.parametrize(
     ("moving_hw", "fixed_hw", "sizes"),
     [
-        ((512, 700), (600, 512), [96, 192]),
+        ((512, 700), (600, 512), [96, 192, 256]),
         ((192, 900), (900, 900), [96, 192]),
         ((191, 191), (191, 191), [94, 190]),
         ((900, 900), (900, 100), [50, 100]),
         ((99, 99), (99, 99), [48, 98]),
-        ((64, 64), (64, 64), [48]),
+        ((64, 64), (64, 64), [48, 64]),
         ((40, 300), (300, 300), [40]),
     ],
 )
-def test_windows_double_while_they_fit_the_images(moving_hw, fixed_hw, sizes):
+def test_windows_grow_while_they_fit_the_images(moving_hw, fixed_hw, sizes):
     assert window_sizes(TemplateConfig(), moving_hw, fixed_hw) == sizes
 
 
