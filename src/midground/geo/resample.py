@@ -99,11 +99,13 @@ class Resampler:
         # What is not inside points at a corner of the padding, which holds no data.
         x = np.where(inside, x - left, 1.0)
         y = np.where(inside, y - top, 1.0)
-        values, weights = _convolve(pixels, np.clip(x, 1, padded_w - 3), np.clip(y, 1, padded_h - 3), self.method)
+        x, y = np.clip(x, 1, padded_w - 3), np.clip(y, 1, padded_h - 3)
+        values, weights = _convolve(pixels, x, y, self.method)
+        is_positive = bool((pixels.values >= 0).all())
+        if is_positive and (values < 0).any():
+            values = _without_undershoot(values, weights, pixels, x, y)
         values, weights = np.where(inside, values, 0), np.where(inside, weights, 0)
-        return self._normalise(
-            values.astype(pixels.values.dtype, copy=False), weights, bool((pixels.values >= 0).all())
-        )
+        return self._normalise(values.astype(pixels.values.dtype, copy=False), weights, is_positive)
 
     def _coordinates(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         nx, ny = (-(-size // _LATTICE_PX) + 1 for size in (tile.width, tile.height))
@@ -134,7 +136,7 @@ class Resampler:
         valid = weights >= _MIN_SUPPORT - 1e-5
         values = np.where(valid, values / np.where(valid, weights, 1), 0).astype(values.dtype)
         if is_positive:
-            # Cubic undershoot next to a bright target would make a power negative, which has no logarithm.
+            # Weights of a hole's edge can still leave a power slightly negative, which has no logarithm.
             values = np.maximum(values, 0)
         return Pixels(values, valid)
 
@@ -204,6 +206,18 @@ def _convolve(pixels: Pixels, x: np.ndarray, y: np.ndarray, method: Resampling) 
                 for mask, flat in enumerate(flat_valid):
                     weights[mask] += weight * flat.take(index)
     return values, weights
+
+
+def _without_undershoot(
+    values: np.ndarray, weights: np.ndarray, pixels: Pixels, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """Interpolate linearly where cubic convolution falls below zero beside a bright target.
+
+    Power and amplitude have no negative values, and zero instead would be a black speck, or taken for nodata.
+    """
+    linear, linear_weights = _convolve(pixels, x, y, "bilinear")
+    share = weights / np.maximum(linear_weights, np.finfo(linear_weights.dtype).tiny)
+    return np.where((values < 0) & (linear_weights > 0), linear * share, values)
 
 
 def _block_mean(array: np.ndarray, down: int, across: int) -> np.ndarray:

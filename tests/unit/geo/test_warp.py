@@ -351,3 +351,14 @@ def test_sentinel_1_style_control_points_are_used(make_raster, tmp_path):
     info = open_raster(make_raster("grd.tif", array, transform=None, gcps=points))
     apply_correction(info, tmp_path / "o.tif", shift_by(0, 0, moving=info.grid))
     assert (read(tmp_path / "o.tif")[0] == array).all()
+
+
+def test_bright_targets_leave_no_black_specks(make_raster, tmp_path):
+    power = np.full((1, *HW), 0.01, np.float32)
+    power[0, 40::37, 50::41] = 30.0
+    info = open_raster(make_raster("sar.tif", power, nodata=0))
+    apply_correction(info, tmp_path / "o.tif", shift_by(3.7, -4.1))
+    moved, _, _ = read(tmp_path / "o.tif")
+    inner = moved[0, 4:-4, 4:-4]
+    assert inner.min() >= 0.009
+    assert inner.max() > 10
