@@ -60,10 +60,10 @@ def verify(
 
 
 def _find(name: str) -> Bundle:
-    from midground.modality.catalogue import DEFAULT_MODEL, find_bundle
+    from midground.modality.catalogue import find_bundle
 
     is_folder = Path(name).is_dir() or "/" in name
-    return find_bundle(Path(name) if is_folder else DEFAULT_MODEL if name == "default" else name)
+    return find_bundle(Path(name) if is_folder else name)
 
 
 @models.command("convert")

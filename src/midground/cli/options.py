@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -15,9 +15,7 @@ from midground.errors import ConfigError, InputError, unknown_name
 if TYPE_CHECKING:
     from midground.core.transforms import Transform
     from midground.geo.resample import Resampling
-
-OntoGrid = Literal["fixed", "own", "georeference"]
-ONTO: tuple[OntoGrid, ...] = get_args(OntoGrid)
+    from midground.registration.save import Onto
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback if something fails.")]
@@ -112,7 +110,7 @@ def require_known(kind: str, name: str, known: Iterable[str]) -> str:
 class Warping:
     """How an aligned raster is made."""
 
-    onto: OntoGrid
+    onto: Onto
     resampling: Resampling
 
 
@@ -123,9 +121,10 @@ def parse_warping(onto: str, resampling: str) -> Warping:
         ConfigError: An unknown name.
     """
     from midground.geo.resample import RESAMPLINGS
+    from midground.registration.save import ONTO
 
     return Warping(
-        cast(OntoGrid, require_known("grid", onto, ONTO)),
+        cast("Onto", require_known("grid", onto, ONTO)),
         cast("Resampling", require_known("resampling", resampling, RESAMPLINGS)),
     )
 

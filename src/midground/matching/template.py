@@ -16,7 +16,9 @@ from midground.matching.configs import TemplateConfig
 from midground.matching.correlation import Peak, correlation_surface, find_peak
 
 _FEWEST_WINDOWS = 36
+"""Windows that small images are given, if the limit below allows it."""
 _LEAST_GROWTH = 1.25
+"""A larger window is tried only if it is larger by this factor."""
 _DENSEST = 1 / 8
 """Small images get windows that overlap more, down to a spacing of an eighth of their side."""
 

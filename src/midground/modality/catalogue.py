@@ -35,13 +35,15 @@ def find_bundle(name: str | Path) -> Bundle:
     """Find a bundle by its name, or by the path of its folder, and verify it.
 
     Args:
-        name: A name of :func:`bundle_names`. A :class:`~pathlib.Path`, or a text with a path separator, is a folder.
+        name: A name of :func:`bundle_names`, or ``default``. A :class:`~pathlib.Path`, or a text with a path separator,
+            is a folder.
 
     Raises:
         ConfigError: No bundle has this name; the nearest one is offered.
         ModelError: The bundle is missing, incomplete or damaged.
     """
     folders = bundle_folders()
+    name = DEFAULT_MODEL if name == "default" else name
     if isinstance(name, str) and name in folders:
         bundle = Bundle.load(folders[name])
         if bundle.card.name != name:

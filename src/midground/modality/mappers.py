@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from midground.modality.base import Mapper
-from midground.modality.catalogue import DEFAULT_MODEL, bundle_names, find_bundle
+from midground.modality.catalogue import bundle_names, find_bundle
 from midground.modality.learned import LearnedMapper
 from midground.modality.structure import GreyMapper, StructureMapper
 
@@ -35,7 +35,7 @@ def build_mapper(name: str | Path) -> Mapper:
     """
     if isinstance(name, str) and name in MAPPERS:
         return MAPPERS[name]()
-    return _learned(DEFAULT_MODEL if name == "default" else name)
+    return _learned(name)
 
 
 @lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from midground.geo.tiepoints import WRITERS
 from midground.matching.registry import MATCHERS
 from midground.modality.base import MODALITIES
 from midground.registration.config import TRANSFORM_CHOICES, RegisterConfig
+from midground.registration.save import ONTO
 
 
 def help_of(command: object, parameter: str) -> str:
@@ -31,7 +32,7 @@ def help_of(command: object, parameter: str) -> str:
     ("command", "parameter", "names"),
     [
         (register, "transform", TRANSFORM_CHOICES),
-        (register, "onto", options.ONTO),
+        (register, "onto", ONTO),
         (register, "resampling", RESAMPLINGS),
         (register, "sar_scale", SAR_SCALES),
         (register, "fixed_modality", MODALITIES),
