@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 
 from midground.cli.apply import apply
+from midground.cli.data import data
+from midground.cli.evaluate import evaluate
 from midground.cli.exits import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_REJECTED, EXIT_UNEXPECTED
 from midground.cli.map import map_images
 from midground.cli.match import match
 from midground.cli.models import models
 from midground.cli.register import register
 from midground.cli.simulate import simulate
+from midground.cli.train import train
 from midground.errors import MidgroundError, RegistrationError
 
 app = typer.Typer(
@@ -34,7 +37,10 @@ app.command()(apply)
 app.command("map")(map_images)
 app.command()(match)
 app.command()(simulate)
+app.command()(train)
+app.command()(evaluate)
 app.add_typer(models, name="models")
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> bool:

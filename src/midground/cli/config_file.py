@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from midground.errors import ConfigError, InputError, MidgroundError, unknown_name
 
@@ -123,7 +124,7 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        errors = error.errors()
+        errors = _of_named_alternative(error.errors())
         cause = errors[0].get("ctx", {}).get("error")
         if isinstance(cause, MidgroundError):
             raise type(cause)(f"{where}{cause}") from error
@@ -139,6 +140,13 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
         if choices and isinstance(found, str):
             raise ConfigError(f"{where}{unknown_name(key, found, choices)}") from error
         raise ConfigError(f"{where}setting '{key}': {errors[0]['msg']}, found {found!r}.") from error
+
+
+def _of_named_alternative(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what the other dataclasses of a union say about settings that name one of them."""
+    others = [error["loc"][:-1] for error in errors if error["type"] == "literal_error" and error["loc"][-1] == "name"]
+    kept = [error for error in errors if not any(error["loc"][: len(other)] == other for other in others)]
+    return kept or errors
 
 
 def _all_keys(tree: Mapping[str, Any]) -> set[str]:

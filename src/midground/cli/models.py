@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from midground.modality.bundle import Bundle
 
 models = typer.Typer(
-    name="models", help="List, inspect, check and convert learned models.", no_args_is_help=True, add_completion=False
+    name="models",
+    help="List, inspect, check, convert and export learned models.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A shipped name, default, or a bundle's folder.")]
@@ -90,4 +93,41 @@ def convert(
     done = conversion.convert({"sar": files[0], "optical": files[1]}, files[2], output, config=config)
     for modality, difference in done.differences.items():
         typer.echo(f"{modality}: results differ from torch's by {difference:.1e} at most")
+    typer.echo(f"{done.bundle.folder}: {done.bundle.card.name} {done.bundle.card.version}, sha256 {done.bundle.sha256}")
+
+
+@models.command("export")
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of 'midground train', or a run's folder.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="The bundle; its name is the model's.")
+    ],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs", metavar="PAIRS", help="Measure the bundle on these: a collection, or YAML that names one."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Write the best weights of a training run as a bundle, and measure it. Needs the extra 'train'."""
+    from midground.cli.data import read_pairs_config
+    from midground.cli.progress import progress_bars
+    from midground.datasets.catalogue import open_pairs
+    from midground.training.ship import export_checkpoint
+
+    with progress_bars(quiet=quiet) as progress:
+        source = None if pairs is None else open_pairs(read_pairs_config(pairs, None), progress=progress)
+        name = "" if pairs is None else pairs.stem
+        done, found = export_checkpoint(
+            checkpoint, output, pairs=source, pairs_name=name, overwrite=overwrite, progress=progress
+        )
+    for modality, difference in done.differences.items():
+        typer.echo(f"{modality}: results differ from torch's by {difference:.1e} at most")
+    if found is not None:
+        typer.echo(str(found))
     typer.echo(f"{done.bundle.folder}: {done.bundle.card.name} {done.bundle.card.version}, sha256 {done.bundle.sha256}")

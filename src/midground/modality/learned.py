@@ -15,8 +15,9 @@ from midground.core.progress import Progress, silent
 from midground.errors import InputError, ModelError, unknown_name
 from midground.modality.base import InputSpec, Modality
 from midground.modality.bundle import Bundle
-from midground.modality.card import GRAPH_FILES
-from midground.modality.windowed import WindowSizes, map_scene
+from midground.modality.card import GRAPH_FILES, Card
+from midground.modality.padding import pad_to_stride
+from midground.modality.windowed import LocalNetwork, Network, WindowSizes, map_scene
 
 _LOAD_ERRORS = (
     ort_errors.Fail,
@@ -58,7 +59,7 @@ class LearnedMapper:
         self._providers = _installed(providers or ("CPU",))
         self._threads = threads or _usable_cpus()
         self._sizes = sizes or WindowSizes()
-        self._networks: dict[Modality, _OrtNetwork] = {}
+        self._networks: dict[Modality, Network | LocalNetwork] = {}
 
     @property
     def name(self) -> str:
@@ -102,45 +103,66 @@ class LearnedMapper:
         if not image.valid.any():
             return Image(np.zeros((card.n_channels, *image.hw), np.float32), image.valid)
         height, width = image.hw
-        padding = ((0, 0), (0, -height % card.stride_px), (0, -width % card.stride_px))
-        padded = np.pad(_filled(image), padding, mode="reflect")[None]
+        padded = pad_to_stride(image, card.stride_px)
         shared = map_scene(self._network(modality), padded, self._sizes, progress, f"map {modality}")
         channels = shared[0, :, :height, :width]
         return Image(np.where(image.valid, channels, np.float32(0)), image.valid)
 
-    def _network(self, modality: Modality) -> _OrtNetwork:
+    def _network(self, modality: Modality) -> Network | LocalNetwork:
         if modality not in self._networks:
-            self._networks[modality] = _OrtNetwork(self.bundle, modality, self._providers, self._threads)
+            self._networks[modality] = _load(self.bundle, modality, self._providers, self._threads)
         return self._networks[modality]
 
 
-class _OrtNetwork:
+def _load(bundle: Bundle, modality: Modality, providers: list[str], threads: int) -> Network | LocalNetwork:
+    """The network of one modality, in one part or in three."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _SILENT
+    # Images differ in size, so neither a pool of memory nor a remembered pattern of it pays: they double the peak.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    where = str(bundle.folder / GRAPH_FILES[modality])
+    try:
+        session = ort.InferenceSession(bundle.read(modality), options, providers=providers)
+    except _LOAD_ERRORS as error:
+        raise ModelError(f"{where}: ONNX Runtime cannot load the network ({error}).") from error
+    inputs = {item.name: item.shape for item in session.get_inputs()}
+    outputs = {item.name: item.shape for item in session.get_outputs()}
+    is_whole = set(inputs) == {"image"} and set(outputs) == {"shared"}
+    has_parts = set(inputs) == _INPUTS and set(outputs) >= _OUTPUTS
+    if not is_whole and not (has_parts and "n_means" in session.get_modelmeta().custom_metadata_map):
+        raise ModelError(f"{where}: the network is not one that this version runs; convert the model again.")
+    card = bundle.card
+    for found, wanted, what in (
+        (inputs["image"][1], len(card.inputs[modality].bands), "bands"),
+        (outputs["shared"][1], card.n_channels, "channels of the shared modality"),
+    ):
+        if found != wanted:
+            raise ModelError(f"{where}: the network has {found} {what}, the card says {wanted}.")
+    return _WholeNetwork(session, card) if is_whole else _NetworkInParts(session, card)
+
+
+class _WholeNetwork:
+    """A graph in one part; see ``midground.modality.windowed.LocalNetwork``."""
+
+    def __init__(self, session: ort.InferenceSession, card: Card) -> None:
+        self._session = session
+        self.n_channels, self.stride_px, self.halo_px = card.n_channels, card.stride_px, card.halo_px
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        (shared,) = self._session.run(["shared"], {"image": np.ascontiguousarray(image)})
+        return np.asarray(shared)
+
+
+class _NetworkInParts:
     """The three parts of one graph; see ``midground.modality.windowed.Network``."""
 
-    def __init__(self, bundle: Bundle, modality: Modality, providers: list[str], threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = _SILENT
-        # Images differ in size, so neither a pool of memory nor a remembered pattern of it pays: they double the peak.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        where = str(bundle.folder / GRAPH_FILES[modality])
-        try:
-            self._session = ort.InferenceSession(bundle.read(modality), options, providers=providers)
-        except _LOAD_ERRORS as error:
-            raise ModelError(f"{where}: ONNX Runtime cannot load the network ({error}).") from error
-        inputs = {item.name: item.shape for item in self._session.get_inputs()}
-        outputs = {item.name: item.shape for item in self._session.get_outputs()}
-        properties = self._session.get_modelmeta().custom_metadata_map
-        if set(inputs) != _INPUTS or not set(outputs) >= _OUTPUTS or "n_means" not in properties:
-            raise ModelError(f"{where}: the network is not one of this version's three parts; convert the model again.")
-        card = bundle.card
-        for found, wanted, what in (
-            (inputs["image"][1], len(card.inputs[modality].bands), "bands"),
-            (outputs["shared"][1], card.n_channels, "channels of the shared modality"),
-        ):
-            if found != wanted:
-                raise ModelError(f"{where}: the network has {found} {what}, the card says {wanted}.")
+    def __init__(self, session: ort.InferenceSession, card: Card) -> None:
+        self._session = session
+        inputs = {item.name: item.shape for item in session.get_inputs()}
+        outputs = {item.name: item.shape for item in session.get_outputs()}
+        properties = session.get_modelmeta().custom_metadata_map
         self.n_channels, self.stride_px, self.halo_px = card.n_channels, card.stride_px, card.halo_px
         first, second, third = (int(count) for count in properties["n_means"].split(","))
         self.means = (
@@ -183,13 +205,6 @@ class _OrtNetwork:
         feed = self._least | {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         results = self._session.run([*names, *(f"mean_{index}" for index in means)], feed)
         return results[: len(names)], results[len(names) :]
-
-
-def _filled(image: Image) -> np.ndarray:
-    if image.valid.all():
-        return image.channels
-    means = image.channels[:, image.valid].mean(axis=1, dtype=np.float64).astype(np.float32)
-    return np.where(image.valid, image.channels, means[:, None, None])
 
 
 def _installed(providers: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""A large scene through a network in three parts, window by window, without seams.
+"""A large scene through a network, window by window, without seams.
 
-Within ``exact_px`` the outer parts of the network, which take the memory and see few pixels, run window by window, and
+A network without means over the image runs in windows whose margin is as wide as it sees. For one in three parts, within ``exact_px`` the outer parts of the network, which take the memory and see few pixels, run window by window, and
 the middle part on the whole scene. The means that the attention of the outer parts needs are gathered over all windows,
 one after the other, since each depends on the one before. The result is that of the whole scene, up to rounding.
 
@@ -75,17 +75,37 @@ class Network(Protocol):
         ...
 
 
-def map_scene(network: Network, image: np.ndarray, sizes: WindowSizes, progress: Progress, stage: str) -> np.ndarray:
+@runtime_checkable
+class LocalNetwork(Protocol):
+    """A network in one part, no pixel of whose result depends on what is farther away than its margin."""
+
+    n_channels: int
+    """Channels of the result."""
+    stride_px: int
+    """What sides are multiples of."""
+    halo_px: int
+    """How far it sees, px."""
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        """From (1, c, h, w) to (1, n_channels, h, w)."""
+        ...
+
+
+def map_scene(
+    network: Network | LocalNetwork, image: np.ndarray, sizes: WindowSizes, progress: Progress, stage: str
+) -> np.ndarray:
     """Map an image of any size that the stride divides.
 
     Args:
-        network: In three parts.
+        network: In one part or in three.
         image: (1, c, h, w).
         sizes: When and how it is cut.
         progress: Told how many windows are done.
         stage: What the progress is called.
     """
     n_px = image[0, 0].size
+    if isinstance(network, LocalNetwork):
+        return _map_windows(network, image, sizes, progress, stage)
     if n_px <= sizes.whole_px:
         progress(stage, 0, 1)
         shared, _ = map_whole(network, image)
@@ -94,6 +114,20 @@ def map_scene(network: Network, image: np.ndarray, sizes: WindowSizes, progress:
     if n_px <= sizes.exact_px:
         return _ExactRun(network, image, sizes.core_px, progress, stage).run()
     return _map_blocks(network, image, sizes, progress, stage)
+
+
+def _map_windows(
+    network: LocalNetwork, image: np.ndarray, sizes: WindowSizes, progress: Progress, stage: str
+) -> np.ndarray:
+    hw: tuple[int, int] = image.shape[2:]
+    core_px = max(hw) if image[0, 0].size <= sizes.whole_px else sizes.core_px
+    pieces = windows(hw, core_px, network.halo_px, multiple_px=network.stride_px)
+    progress(stage, 0, len(pieces))
+    shared = np.empty((1, network.n_channels, *hw), np.float32)
+    for done, window in enumerate(pieces, 1):
+        shared[(..., *window.core)] = network.map(_cut(image, window))[(..., *window.core_inside)]
+        progress(stage, done, len(pieces))
+    return shared
 
 
 def map_whole(

@@ -1,6 +1,10 @@
-"""A network as an ONNX file: any size, half-precision weights, and in three parts, so that large scenes fit in memory.
+"""A network as an ONNX file for images of any size.
 
-A U-Net's first and last layers take the memory, its middle layers see far, and its attention uses means over the whole
+A compact network, no pixel of whose result depends on the whole image, is one graph with single-precision weights:
+
+    image (n, c, h, w) -> shared (n, c', h, w)
+
+The paper's network is stored with half-precision weights and in three parts, so that large scenes fit in memory. A U-Net's first and last layers take the memory, its middle layers see far, and its attention uses means over the whole
 image. A window with a margin is therefore never mapped like the same pixels of the whole scene. The graph holds the
 network in three parts without a connection between them, so that a caller can run the outer parts window by window, the
 inner part on the whole scene, and give every window the means of the scene:
@@ -25,6 +29,7 @@ from collections.abc import Callable
 import numpy as np
 
 from midground.errors import DependencyError, ModelError
+from midground.training.compact import CompactUnet
 from midground.training.networks import STRIDE_PX, SharedModalityUnet
 
 try:
@@ -110,10 +115,8 @@ def _weighted_mean(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tenso
     return pool
 
 
-def export_onnx(network: SharedModalityUnet) -> bytes:
+def export_onnx(network: SharedModalityUnet | CompactUnet) -> bytes:
     """Write a network as an ONNX graph; the same network gives the same bytes.
-
-    Weights of more than one dimension are stored as float16 and computed with as float32.
 
     Args:
         network: In evaluation mode, on the CPU, with float32 weights.
@@ -121,6 +124,20 @@ def export_onnx(network: SharedModalityUnet) -> bytes:
     Raises:
         ModelError: A weight is too large for float16.
     """
+    if isinstance(network, CompactUnet):
+        return _export_whole(network)
+    return _export_parts(network)
+
+
+def _export_whole(network: CompactUnet) -> bytes:
+    image = torch.zeros(1, network.in_channels, _EXAMPLE_PX, _EXAMPLE_PX)
+    free = {0: "n", 2: "h", 3: "w"}
+    model = _trace(network.eval(), {"image": image}, ["shared"], {"image": free, "shared": free})
+    return _checked(model)
+
+
+def _export_parts(network: SharedModalityUnet) -> bytes:
+    """Weights of more than one dimension are stored as float16 and computed with as float32."""
     parts = _Parts(network.eval()).eval()
     image = torch.zeros(1, network.in_channels, _EXAMPLE_PX, _EXAMPLE_PX)
     weight = torch.full((1, 1, _EXAMPLE_PX, _EXAMPLE_PX), _EXAMPLE_PX**-2.0)
@@ -141,29 +158,40 @@ def export_onnx(network: SharedModalityUnet) -> bytes:
     axes = {name: {0: "n", 2: size[0], 3: size[1]} for name, size in _FREE_SIZES.items()}
     for name in ("weight", "weight_out"):
         del axes[name][0]
+    outputs = ["stem", "features", "decoded", "shared", *means]
+    model = _trace(parts, inputs, outputs, axes | {name: {0: "n"} for name in means})
+    _store_half(model)
+    _name_sizes(model, [mean.n_channels for mean in parts.means])
+    onnx.helper.set_model_props(model, {"n_means": ",".join(map(str, parts.n_means))})
+    return _checked(model)
+
+
+def _trace(
+    module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], axes: dict[str, dict[int, str]]
+) -> onnx.ModelProto:
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         # torch announces that this exporter will go; the newer one needs a further package and writes no plainer graph.
         # The strides that it warns about as constants are constants of the network.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            parts,
+            module,
             tuple(inputs.values()),
             buffer,
             dynamo=False,
             opset_version=OPSET,
             input_names=list(inputs),
-            output_names=["stem", "features", "decoded", "shared", *means],
-            dynamic_axes=axes | {name: {0: "n"} for name in means},
+            output_names=outputs,
+            dynamic_axes=axes,
             # Folding a normalisation into the weights in front of it would round the product once more, to float16;
             # the runtime folds it in float32 when it loads the graph.
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,
         )
-    model = onnx.load_model_from_string(buffer.getvalue())
-    _store_half(model)
-    _name_sizes(model, [mean.n_channels for mean in parts.means])
-    onnx.helper.set_model_props(model, {"n_means": ",".join(map(str, parts.n_means))})
+    return onnx.load_model_from_string(buffer.getvalue())
+
+
+def _checked(model: onnx.ModelProto) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -239,6 +239,9 @@ class _Decoder(nn.Module):
 class SharedModalityUnet(nn.Module):
     """Maps (n, c, h, w) between 0 and 1, with h and w multiples of 32, to channels of the same height and width."""
 
+    stride_px = STRIDE_PX
+    halo_px = HALO_PX
+
     def __init__(self, in_channels: int, out_channels: int, activation: Activation) -> None:
         super().__init__()
         self.encoder = _Encoder(in_channels)

@@ -1,0 +1,100 @@
+"""``midground evaluate``: how well images can be matched once models have mapped them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from midground.cli import options
+from midground.errors import ConfigError
+
+if TYPE_CHECKING:
+    from midground.evaluation.matchability import Matchability
+
+
+def evaluate(
+    models: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODELS", help="Names or bundles' folders, with commas between; a+b: the channels of both together."
+        ),
+    ],
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="A collection as for 'midground data', or YAML that names one.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting of the measurement, such as windows_px=[96,64]."),
+    ] = None,
+    pairs_settings: Annotated[
+        list[str] | None,
+        typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write everything that was measured.")
+    ] = None,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Measure RMSE, PSNR and SSIM of the mapped images of each pair, and how often places are found again."""
+    from midground.cli.config_file import resolve_config
+    from midground.cli.data import read_pairs_config
+    from midground.cli.progress import progress_bars
+    from midground.datasets.catalogue import open_pairs
+    from midground.datasets.splits import Subset
+    from midground.evaluation.config import MatchabilityConfig
+    from midground.evaluation.matchability import measure
+    from midground.evaluation.side_by_side import mapper_by_name
+    from midground.geo.output import atomic_output
+
+    config = resolve_config(
+        MatchabilityConfig, settings=["similarity=true", "windows_px=[176,128,96,64,48]", *(settings or ())]
+    )
+    mappers = [mapper_by_name(name) for name in models.split(",") if name]
+    if not mappers:
+        raise ConfigError("evaluate: no model is named; for instance structure,default.")
+    rows: dict[str, Matchability] = {}
+    with progress_bars(quiet=quiet) as progress:
+        source = open_pairs(read_pairs_config(pairs, pairs_settings), progress=progress)
+        n = min(len(source), limit or len(source))
+        chosen = Subset(source, [index * len(source) // n for index in range(n)])
+        for mapper in mappers:
+            rows[mapper.name] = measure(mapper, chosen, config, progress=progress)
+    for line in _table(rows):
+        typer.echo(line)
+    if json_path is not None:
+        document = {
+            "pairs": str(pairs),
+            "n_pairs": n,
+            "config": dataclasses.asdict(config),
+            "models": {name: {"score": row.score, **_finite(row.numbers())} for name, row in rows.items()},
+        }
+        with atomic_output(json_path) as fresh:
+            fresh.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
+    """JSON knows no infinity; that of equal images becomes null."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _table(rows: dict[str, Matchability]) -> list[str]:
+    first = next(iter(rows.values()))
+    names = list(first.numbers())
+    heads = ["model", "score", *names]
+    body = [
+        [model, f"{row.score:.3f}", *(f"{row.numbers()[name]:.2f}" if name in row.numbers() else "–" for name in names)]
+        for model, row in rows.items()
+    ]
+    widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in [heads, *body]]
+    share = f"within {first.config.success_px:g} px, searched within ±{first.config.search_px} px"
+    return [*lines, f"Shares of all {first.n_pairs} pairs. Windows: {share}. Equal images have an infinite PSNR (–)."]

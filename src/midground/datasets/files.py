@@ -1,0 +1,145 @@
+"""Pairs whose images lie in files of their own, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from midground.datasets.base import Pair, PixelWindow, Profile, checked_window
+from midground.datasets.listing import PairFiles
+from midground.datasets.raster import RasterHeader, masked, read_header, read_mask, read_raster
+from midground.datasets.selection import summed_up
+from midground.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    sar: RasterHeader
+    optical: RasterHeader
+    mask: RasterHeader | None
+
+
+class FilePairs:
+    """Pairs of image files in any format that GDAL reads, small tiles and whole scenes alike.
+
+    Opening looks at every file's header and reads no pixel. Both images of a pair must have the same size and, if both
+    have a georeference, the same grid; all files of one modality the same data type and number of bands.
+
+    Args:
+        files: The files of each pair; see :mod:`midground.datasets.listing`.
+        bands_sar: SAR bands to read, counted from 1; all but an alpha band if omitted.
+        bands_optical: Optical bands to read, likewise.
+        is_black_missing: Whether optical pixels that are zero in all bands hold no data. If omitted, this is so for
+            8-bit files without a nodata value, mask or alpha band.
+
+    Raises:
+        InputError: Files cannot be used; the message names the first of them.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[PairFiles],
+        *,
+        bands_sar: Sequence[int] | None = None,
+        bands_optical: Sequence[int] | None = None,
+        is_black_missing: bool | None = None,
+    ) -> None:
+        self._files = tuple(files)
+        self.names = tuple(pair.name for pair in self._files)
+        self.places = tuple(pair.place for pair in self._files)
+        self._headers = _checked_headers(self._files)
+        self._bands_sar, self.sar_profile = _select(bands_sar, [pair.sar for pair in self._headers])
+        self._bands_optical, self.optical_profile = _select(bands_optical, [pair.optical for pair in self._headers])
+        self._is_black_missing = is_black_missing
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def hw(self, index: int) -> tuple[int, int]:
+        """Height and width of a pair, px."""
+        return self._headers[index].sar.hw
+
+    def read(self, index: int, window: PixelWindow | None = None) -> Pair:
+        """Read a pair, or a window of it.
+
+        Raises:
+            InputError: A file is damaged, the window does not lie inside, or a whole image holds no data.
+        """
+        files, headers = self._files[index], self._headers[index]
+        area = checked_window(files.name, headers.sar.hw, window)
+        sar = read_raster(headers.sar, self._bands_sar, area)
+        optical = read_raster(
+            headers.optical, self._bands_optical, area, is_black_missing=self._is_black_invalid(headers.optical)
+        )
+        if headers.mask is not None:
+            mask = read_mask(headers.mask, area)
+            sar, optical = (masked(image.channels, image.valid & mask) for image in (sar, optical))
+        for path, image in ((files.sar, sar), (files.optical, optical)):
+            if window is None and not image.valid.any():
+                raise InputError(f"{path}: no pixel of the image holds data; exclude the pair '{files.name}'.")
+        return Pair(files.name, files.place, sar, optical)
+
+    def _is_black_invalid(self, header: RasterHeader) -> bool:
+        if self._is_black_missing is None:
+            return header.dtype == "uint8" and not header.has_mask
+        return self._is_black_missing
+
+
+def _checked_headers(files: Sequence[PairFiles]) -> tuple[_Headers, ...]:
+    headers: list[_Headers] = []
+    problems: list[str] = []
+    for pair in files:
+        try:
+            mask = None if pair.mask is None else read_header(pair.mask)
+            headers.append(_Headers(read_header(pair.sar), read_header(pair.optical), mask))
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            problems += _disagreements(headers[-1])
+    if not problems:
+        problems += _odd_ones([pair.sar for pair in headers])
+        problems += _odd_ones([pair.optical for pair in headers])
+    if problems:
+        raise InputError(summed_up(problems))
+    return tuple(headers)
+
+
+def _disagreements(pair: _Headers) -> Iterator[str]:
+    sar, optical = pair.sar, pair.optical
+    for other in (optical, *([] if pair.mask is None else [pair.mask])):
+        if sar.hw != other.hw:
+            yield (
+                f"{sar.path} has {sar.hw[0]} × {sar.hw[1]} px, {other.path} {other.hw[0]} × {other.hw[1]} px; both "
+                "must have one size."
+            )
+    if sar.hw == optical.hw and not sar.is_on_grid_of(optical):
+        yield (
+            f"{sar.path} and {optical.path} have georeferences that do not put their pixels at the same places; bring "
+            f"them to one grid with 'midground register {optical.path.name} {sar.path.name} -o ALIGNED.tif'."
+        )
+
+
+def _odd_ones(headers: Sequence[RasterHeader]) -> Iterator[str]:
+    """Files of one modality that are not like most."""
+    traits: list[tuple[str, Callable[[RasterHeader], object]]] = [
+        ("band(s)", lambda header: len(header.data_bands)),
+        ("values", lambda header: header.dtype),
+    ]
+    for word, trait in traits:
+        usual = Counter(map(trait, headers)).most_common(1)[0][0]
+        for header in headers:
+            if trait(header) != usual:
+                yield f"{header.path} has {trait(header)} {word}, most others have {usual}; exclude or convert it."
+
+
+def _select(bands: Sequence[int] | None, headers: Sequence[RasterHeader]) -> tuple[tuple[int, ...], Profile]:
+    first = headers[0]
+    chosen = first.data_bands if bands is None else tuple(bands)
+    wrong = [band for band in chosen if band not in first.data_bands]
+    if wrong or not chosen:
+        raise InputError(
+            f"{first.path}: there is no band {wrong[0] if wrong else 'chosen'}; the file has the bands "
+            f"{', '.join(map(str, first.data_bands))}, counted from 1."
+        )
+    return chosen, Profile(bands=tuple(first.band_name(band) for band in chosen), dtype=first.dtype)

@@ -1,0 +1,65 @@
+"""Windows of one mapped image, searched in the other."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+
+from midground.core.image import Image
+from midground.core.transforms import Transform
+from midground.matching.correlation import correlation_surface, find_peak
+
+
+def window_errors_px(
+    moving: Image,
+    fixed: Image,
+    truth: Transform,
+    *,
+    window_px: int,
+    search_px: int,
+    per_side: int = 1,
+) -> Float64[np.ndarray, " n"]:
+    """Distance between where each window was found and where it belongs; infinite where it holds too little data.
+
+    Args:
+        moving: Image that windows are cut from.
+        fixed: Image that they are searched in, of the same size.
+        truth: Fixed from moving.
+        window_px: Side of a window.
+        search_px: Largest shift in x and y; what lies outside the fixed image is invalid.
+        per_side: Windows along each side, placed so that the search of all of them fits inside, if it can.
+    """
+    errors = []
+    for top in _starts(moving.hw[0], window_px, search_px, per_side):
+        for left in _starts(moving.hw[1], window_px, search_px, per_side):
+            template = _cut(moving, top, left, window_px)
+            area = _cut(fixed, top - search_px, left - search_px, window_px + 2 * search_px)
+            surface = correlation_surface(template, area)
+            if surface.max() <= -1:
+                errors.append(np.inf)
+                continue
+            peak = find_peak(surface)
+            middle = np.array([left, top]) + (window_px - 1) / 2
+            found = middle + np.array([peak.x, peak.y]) - search_px
+            errors.append(float(np.linalg.norm(found - truth(middle))))
+    return np.array(errors, np.float64)
+
+
+def _starts(length: int, window_px: int, search_px: int, n: int) -> list[int]:
+    slack = max(length - window_px - 2 * search_px, 0)
+    middle = (length - window_px) // 2
+    if n == 1:
+        return [middle]
+    return [middle - slack // 2 + round(slack * index / (n - 1)) for index in range(n)]
+
+
+def _cut(image: Image, top: int, left: int, side: int) -> Image:
+    """A square that may reach beyond the image, where it is invalid."""
+    height, width = image.hw
+    rows, columns = slice(max(top, 0), min(top + side, height)), slice(max(left, 0), min(left + side, width))
+    channels = np.zeros((image.n_channels, side, side), np.float32)
+    valid = np.zeros((side, side), bool)
+    inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    channels[:, inside[0], inside[1]] = image.channels[:, rows, columns]
+    valid[inside] = image.valid[rows, columns]
+    return Image(channels, valid)

@@ -1,0 +1,110 @@
+"""From settings to networks, criterion and optimiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+from midground.errors import ConfigError, DependencyError
+from midground.modality.base import MODALITIES, Modality
+from midground.training.compact import CompactUnet
+from midground.training.config import NetworkConfig, OptimizerConfig, TrainConfig
+from midground.training.correlation import CorrelationCriterion
+from midground.training.criterion import Criterion
+from midground.training.criterion_configs import (
+    CorrelationConfig,
+    CriterionConfig,
+    GrayscaleConfig,
+    ReconstructionConfig,
+)
+from midground.training.grayscale import GrayscaleCriterion
+from midground.training.networks import STRIDE_PX, Activation, SharedModalityUnet, shared_modality_unet
+from midground.training.reconstruction import ReconstructionCriterion
+
+try:
+    import torch
+    from torch import nn
+    from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+except ImportError as error:
+    raise DependencyError("Training a network", extra="train") from error
+
+_LEAST_RATE = 0.01
+"""Part of the largest learning rate at which the cosine ends."""
+
+
+def build_network(
+    config: NetworkConfig, in_channels: int, out_channels: int, activation: Activation = "sigmoid"
+) -> SharedModalityUnet | CompactUnet:
+    """One network with random weights.
+
+    Args:
+        config: Which one.
+        in_channels: Bands.
+        out_channels: Channels of the result.
+        activation: ``"none"`` for a decoder of the criterion ``reconstruction``.
+    """
+    if config.name == "efficientnet" or activation == "none":
+        return shared_modality_unet(in_channels, out_channels, activation)
+    return CompactUnet(in_channels, out_channels, widths=config.widths, n_orientations=config.n_orientations)
+
+
+def network_stride_px(config: NetworkConfig) -> int:
+    """What sides of an image are multiples of, px."""
+    return STRIDE_PX if config.name == "efficientnet" else int(2 ** len(config.widths))
+
+
+def build_networks(config: TrainConfig, n_bands: Mapping[Modality, int]) -> nn.ModuleDict:
+    """The two networks that map SAR and optical images; keys are the modalities."""
+    return nn.ModuleDict(
+        {modality: build_network(config.network, n_bands[modality], config.n_channels) for modality in MODALITIES}
+    )
+
+
+def build_criterion(config: CriterionConfig, n_channels: int, n_bands: Mapping[Modality, int]) -> Criterion:
+    """The criterion, with whatever it trains along.
+
+    Raises:
+        ConfigError: The criterion does not fit the bands.
+    """
+    if isinstance(config, CorrelationConfig):
+        return CorrelationCriterion(config)
+    if isinstance(config, GrayscaleConfig):
+        return GrayscaleCriterion(config, n_optical_bands=n_bands["optical"])
+    if isinstance(config, ReconstructionConfig):
+        decoders = {modality: shared_modality_unet(n_channels, n_bands[modality], "none") for modality in MODALITIES}
+        return ReconstructionCriterion(config, decoders)
+    raise ConfigError(f"Unknown criterion {type(config).__name__}.")
+
+
+def build_optimizer(
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter], *, steps_per_epoch: int, n_steps: int
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """Optimiser, and schedule of its learning rate by step.
+
+    Args:
+        config: Settings.
+        parameters: What is trained.
+        steps_per_epoch: Steps of an epoch, in which the warm-up is counted.
+        n_steps: Steps of the whole run, over which the cosine falls.
+    """
+    kind = {"nadam": torch.optim.NAdam, "adamw": torch.optim.AdamW}[config.name]
+    optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    if config.schedule == "onecycle":
+        start = config.learning_rate / max(config.warmup_from, 1e-12)
+        return optimizer, OneCycleLR(optimizer, config.learning_rate, total_steps=n_steps + 1, div_factor=start)
+    return optimizer, LambdaLR(optimizer, _rate_factor(config, steps_per_epoch, n_steps))
+
+
+def _rate_factor(config: OptimizerConfig, steps_per_epoch: int, n_steps: int) -> Callable[[int], float]:
+    n_warmup = round(config.warmup_epochs * steps_per_epoch)
+    first = config.warmup_from / config.learning_rate
+
+    def factor(step: int) -> float:
+        if step < n_warmup:
+            return first + (1 - first) * step / n_warmup
+        if config.schedule == "constant":
+            return 1.0
+        progress = min((step - n_warmup) / max(n_steps - n_warmup, 1), 1.0)
+        return _LEAST_RATE + (1 - _LEAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
+
+    return factor

@@ -1,0 +1,150 @@
+"""What a checkpoint of a training run says beside its weights, and how it is read again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from midground.core.radiometry import Scaling
+from midground.errors import DependencyError, ModelError
+from midground.modality.base import MODALITIES, InputSpec, Modality
+from midground.training.build import build_network
+from midground.training.compact import CompactUnet
+from midground.training.config import CardConfig, NetworkConfig, TrainConfig
+from midground.training.networks import SharedModalityUnet
+
+try:
+    import torch
+except ImportError as error:
+    raise DependencyError("Reading a checkpoint", extra="train") from error
+
+KEY = "midground"
+BEST, LAST = "best.ckpt", "last.ckpt"
+_SCHEMA = "midground/checkpoint/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Networks with what is known about them."""
+
+    path: Path
+    networks: Mapping[Modality, SharedModalityUnet | CompactUnet]
+    """In evaluation mode."""
+    inputs: Mapping[Modality, InputSpec]
+    """Bands and radiometry."""
+    card: CardConfig
+    """What the settings said about the model."""
+    recipe: str
+    """Criterion, optimiser and length in one sentence."""
+    data: tuple[str, ...]
+    """Collections that were trained on, with the number of pairs."""
+    score: float | None
+    """Matchability on the validation pairs; None before the first validation."""
+
+
+def facts(config: TrainConfig, inputs: Mapping[Modality, InputSpec], data: tuple[str, ...]) -> dict[str, Any]:
+    """What goes into a checkpoint: plain values only, so that reading it can run no code."""
+    return {
+        "schema": _SCHEMA,
+        "version": version("midground"),
+        "network": dataclasses.asdict(config.network) | {"n_channels": config.n_channels},
+        "inputs": {
+            modality: {"bands": list(spec.bands), "scaling": dataclasses.asdict(spec.scaling)}
+            for modality, spec in inputs.items()
+        },
+        "card": dataclasses.asdict(config.card),
+        "recipe": recipe(config),
+        "data": list(data),
+    }
+
+
+def recipe(config: TrainConfig) -> str:
+    """Criterion, optimiser and planned length in one sentence."""
+    return (
+        f"{config.network.name} networks, criterion {config.criterion.name}, {config.optimizer.name} "
+        f"{config.optimizer.learning_rate:g} ({config.optimizer.schedule}), batches of {config.batch_size} pairs of "
+        f"{config.data.crop_px} px, {config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}"
+    )
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a run's best checkpoint, or any.
+
+    Args:
+        path: A checkpoint, or the folder of a run.
+
+    Raises:
+        ModelError: There is none, or it is not one of ``midground train``.
+    """
+    path = find_checkpoint(path)
+    state = read_state(path)
+    known = state[KEY]
+    settings = dict(known["network"])
+    n_channels = int(settings.pop("n_channels"))
+    settings["widths"] = tuple(settings["widths"])
+    network_config = NetworkConfig(**settings)
+    inputs = {modality: _input_spec(known["inputs"][modality]) for modality in MODALITIES}
+    networks: dict[Modality, SharedModalityUnet | CompactUnet] = {}
+    for modality in MODALITIES:
+        network = build_network(network_config, int(known["n_bands"][modality]), n_channels)
+        network.load_state_dict(weights_of(state, modality))
+        network.eval()
+        networks[modality] = network
+    card: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in known["card"].items()
+    }
+    return Checkpoint(
+        path,
+        networks,
+        inputs,
+        dataclasses.replace(CardConfig(), **card),
+        f"{known['recipe']}; {int(state['global_step'])} steps done",
+        tuple(known["data"]),
+        known["score"],
+    )
+
+
+def find_checkpoint(path: Path) -> Path:
+    """A checkpoint itself, or the best one of a run's folder.
+
+    Raises:
+        ModelError: There is none.
+    """
+    if path.is_dir():
+        for name in (BEST, LAST):
+            if (path / name).is_file():
+                return path / name
+        raise ModelError(f"{path}: holds no checkpoint of a training run ({BEST} or {LAST}).")
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such checkpoint.")
+    return path
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, read as weights only.
+
+    Raises:
+        ModelError: It is damaged, or not one of ``midground train``.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged file makes this reader raise almost anything.
+        raise ModelError(f"{path}: cannot be read as a checkpoint ({error}).") from error
+    if not isinstance(state, dict) or state.get(KEY, {}).get("schema") != _SCHEMA:
+        raise ModelError(f"{path}: is not a checkpoint of this version's 'midground train'.")
+    return state
+
+
+def weights_of(state: Mapping[str, Any], modality: Modality) -> dict[str, torch.Tensor]:
+    """State dict of one network."""
+    prefix = f"networks.{modality}."
+    return {key.removeprefix(prefix): value for key, value in state["state_dict"].items() if key.startswith(prefix)}
+
+
+def _input_spec(known: Mapping[str, Any]) -> InputSpec:
+    return InputSpec(bands=tuple(known["bands"]), scaling=Scaling(**known["scaling"]))

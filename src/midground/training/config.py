@@ -1,0 +1,208 @@
+"""Settings of a training run; imports no torch, so that a file of settings is checked without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from midground.datasets.catalogue import PairsConfig
+from midground.errors import ConfigError, unknown_name
+from midground.evaluation.config import MatchabilityConfig
+from midground.training.augment import AugmentConfig
+from midground.training.criterion_configs import CorrelationConfig, CriterionConfig
+
+NetworkName = Literal["compact", "efficientnet"]
+OptimizerName = Literal["nadam", "adamw"]
+Schedule = Literal["constant", "cosine", "onecycle"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Accelerator = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Which network maps each modality."""
+
+    name: NetworkName = "efficientnet"
+    """``efficientnet``: the paper's U-Net. ``compact``: a small one that starts from oriented gradients."""
+    widths: tuple[int, ...] = (32, 48, 64, 96, 128)
+    """``compact``: channels at 1/2, 1/4, ... of the size."""
+    n_orientations: int = 8
+    """``compact``: oriented gradients that it is given, and that as many of its channels start as; 1 or more."""
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(NetworkName):
+            raise unknown_name("network", self.name, get_args(NetworkName))
+        if self.n_orientations < 1:
+            raise ConfigError(f"network.n_orientations must be 1 or more, found {self.n_orientations}.")
+        if len(self.widths) < 2 or min(self.widths) < 1:
+            raise ConfigError(f"network.widths must be two or more numbers from 1 up, found {list(self.widths)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """One collection of training pairs."""
+
+    pairs: PairsConfig
+    """Where it lies and how it is read."""
+    share: float = 1.0
+    """Its part of the samples, relative to the other collections; more than 0."""
+
+    def __post_init__(self) -> None:
+        if self.share <= 0:
+            raise ConfigError(f"The share of a collection must be more than 0, found {self.share}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """What is trained on, and what is held out to choose the best weights by."""
+
+    train: tuple[SourceConfig, ...]
+    """Collections of training pairs."""
+    validation: PairsConfig | None = None
+    """Pairs held out; if omitted, places of the first collection."""
+    validation_share: float = 0.06
+    """Share of the first collection's places that is held out if ``validation`` is omitted, 0 to 1."""
+    validation_block_places: int = 20
+    """Places that are held out together, in the order of their names, since neighbours in name may be neighbours."""
+    max_validation_pairs: int = 128
+    """Most pairs of the validation, evenly spread; it is repeated often."""
+    crop_px: int = 256
+    """Side of a training sample, px; a multiple of 32."""
+    workers: int | None = None
+    """Processes that read pairs; if omitted, none on a CPU and up to 8 beside a GPU."""
+
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise ConfigError("data.train names no collection of pairs.")
+        if self.crop_px < 64 or self.crop_px % 32:
+            raise ConfigError(f"data.crop_px must be a multiple of 32 from 64 up, found {self.crop_px}.")
+        if not 0 < self.validation_share < 1:
+            raise ConfigError(f"data.validation_share must lie between 0 and 1, found {self.validation_share}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """How weights are moved."""
+
+    name: OptimizerName = "nadam"
+    """Paper, section 4.4: NAdam."""
+    learning_rate: float = 2e-4
+    """Largest learning rate (paper, section 4.4: 2e-4)."""
+    weight_decay: float = 0.0
+    """NAdam: L2 penalty in the gradient; AdamW: decoupled."""
+    schedule: Schedule = "constant"
+    """After the warm-up: constant, or a cosine towards zero at the end; ``onecycle`` replaces the warm-up too."""
+    warmup_epochs: float = 4.0
+    """Epochs of linear warm-up (paper, section 4.4: 4)."""
+    warmup_from: float = 1e-8
+    """Learning rate at its start (paper, section 4.4: 1e-8)."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(OptimizerName):
+            raise unknown_name("optimizer", self.name, get_args(OptimizerName))
+        if self.schedule not in get_args(Schedule):
+            raise unknown_name("schedule", self.schedule, get_args(Schedule))
+        if self.learning_rate <= 0 or self.warmup_from < 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
+            raise ConfigError("optimizer: rates, decay and warm-up must not be negative, learning_rate not zero.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealignConfig:
+    """Correction of misregistered training pairs with the current model."""
+
+    every_epochs: int = 0
+    """How often the shifts of all training pairs are estimated anew; 0: never."""
+    from_epoch: int = 1
+    """First epoch after which this is done: an untrained model would align pairs by chance."""
+    search_px: int = 12
+    """Largest shift that is looked for, px."""
+    min_peak_ratio: float = 1.25
+    """A shift is corrected where the best peak stands out from all others by this factor."""
+    drop_peak_ratio: float = 1.05
+    """A pair is left out where the best peak stands out by less than this."""
+
+    def __post_init__(self) -> None:
+        if self.every_epochs < 0 or self.from_epoch < 1 or self.search_px < 1:
+            raise ConfigError("realign: every_epochs must not be negative, from_epoch and search_px be 1 or more.")
+        if not 1 <= self.drop_peak_ratio <= self.min_peak_ratio:
+            raise ConfigError(
+                "realign: 1 <= drop_peak_ratio <= min_peak_ratio must hold, found "
+                f"{self.drop_peak_ratio} and {self.min_peak_ratio}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardConfig:
+    """What the model's card says that no program can know."""
+
+    description: str = "A shared modality of SAR and optical images, trained with midground."
+    """One sentence."""
+    version: str = "1"
+    """Version of the weights."""
+    sar_bands: tuple[str, ...] | None = None
+    """Names of the SAR bands in their order, ("any",) for any one; what the data say if omitted."""
+    optical_bands: tuple[str, ...] | None = None
+    """Names of the optical bands in their order; what the data say if omitted."""
+    sar_sensor: str = "not stated"
+    """Sensor and product of the SAR images."""
+    optical_sensor: str = "not stated"
+    """Sensor and product of the optical images."""
+    gsd_m: float = 10.0
+    """Ground sample distance of the training data, m."""
+    licence: str = "not stated"
+    """SPDX identifier of the weights' licence."""
+    imagery_notice: str = "not stated"
+    """Notice that the imagery's provider asks for."""
+    sources: tuple[str, ...] = ("not stated",)
+    """Where the imagery comes from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the result of a training run."""
+
+    name: str
+    """Name of the model."""
+    data: DataConfig
+    """Pairs."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """Networks."""
+    n_channels: int = 3
+    """Channels of the shared modality (paper, section 4.4: 3)."""
+    criterion: CriterionConfig = field(default_factory=CorrelationConfig)
+    """What is minimised."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes to the pairs."""
+    realign: RealignConfig = field(default_factory=RealignConfig)
+    """Correction of misregistered pairs."""
+    validation: MatchabilityConfig = field(default_factory=MatchabilityConfig)
+    """How models are compared; its score chooses the best."""
+    epochs: int = 512
+    """Epochs (paper, section 4.4: 512)."""
+    steps_per_epoch: int = 1024
+    """Steps of an epoch (paper, section 4.4: 1024)."""
+    batch_size: int = 4
+    """Pairs of a step, over all devices (paper, section 4.4: 4)."""
+    validate_every_epochs: int = 1
+    """Epochs between two validations."""
+    patience: int | None = None
+    """Validations without a better score after which training stops; never if omitted."""
+    init_from: str | None = None
+    """A model to start from: a run's folder or a checkpoint; random weights if omitted."""
+    precision: Precision = "32-true"
+    """Arithmetic of the networks; criteria are computed in single precision in any case."""
+    compile: bool = False
+    """Whether the networks go through torch.compile, with CUDA graphs on a GPU."""
+    card: CardConfig = field(default_factory=CardConfig)
+    """What the model's card says."""
+    seed: int = 0
+    """Seed of weights, order, crops and changes."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_channels", "epochs", "steps_per_epoch", "batch_size", "validate_every_epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")

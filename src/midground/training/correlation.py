@@ -1,0 +1,155 @@
+"""The criterion ``correlation``: a window of one mapped image has to find its place in the other one.
+
+Both requirements of a shared modality in one loss. The normalised cross-correlation of a window with the other image,
+over all shifts within a radius, is read as a distribution over shifts; the loss is its cross-entropy against the true
+shift. Images that differ correlate nowhere, and constant images correlate everywhere alike, so neither is a way out.
+
+Source:
+    Requirements: paper, section 3.1. The criterion is this library's own; the correlation is the one that
+    ``midground.matching.correlation`` matches with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from midground.errors import ConfigError, DependencyError
+from midground.training.criterion import CriterionResult, SharedBatch
+from midground.training.criterion_configs import TEMPERATURES, CorrelationConfig
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise DependencyError("Training a network", extra="train") from error
+
+_TINY = 1e-6
+
+
+class CorrelationCriterion(nn.Module):
+    """Cross-entropy of the correlation over shifts; the temperature is a parameter and trained along."""
+
+    def __init__(self, config: CorrelationConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
+
+    def forward(self, batch: SharedBatch) -> CriterionResult:
+        """Loss of a batch; windows, their true shifts and which image they are cut from are drawn from its ``rng``."""
+        config = self.config
+        lowest, highest = (math.log(temperature) for temperature in TEMPERATURES)
+        temperature = torch.exp(self.log_temperature.clamp(lowest, highest))
+        hw = (batch.valid.shape[2], batch.valid.shape[3])
+        if config.n_alone > batch.shared_sar.shape[1]:
+            raise ConfigError(
+                f"correlation: n_alone is {config.n_alone}, but there are {batch.shared_sar.shape[1]} channels."
+            )
+        losses, alone, weights = [], [], []
+        for index in range(config.n_windows):
+            images = (batch.shared_sar, batch.shared_optical)
+            template_of, search_of = images if index % 2 == 0 else images[::-1]
+            draw = _draw(config, hw, batch.rng)
+            template, search = draw.template(template_of), draw.search(search_of)
+            target = _target(draw.true_xy, 2 * config.search_px + 1, config.tolerance_px).to(template.device)
+            losses.append(_cross_entropy(template, search, target, temperature))
+            if config.n_alone:
+                alone.append(
+                    _cross_entropy(template[:, -config.n_alone :], search[:, -config.n_alone :], target, temperature)
+                )
+            weights.append(_weight(draw.template(batch.valid), draw.search(batch.valid), config.min_valid))
+        weight = torch.stack(weights)
+        terms = {
+            name: (torch.stack(values) * weight).sum() / weight.sum().clamp_min(1.0)
+            for name, values in (("all channels", losses), ("alone", alone))
+            if values
+        }
+        parts = {name: term.detach() for name, term in terms.items()} | {"temperature": temperature.detach()}
+        return CriterionResult(loss=torch.stack(list(terms.values())).sum(), parts=parts)
+
+
+def _cross_entropy(
+    template: torch.Tensor, search: torch.Tensor, target: torch.Tensor, temperature: torch.Tensor
+) -> torch.Tensor:
+    """Of each pair (n,): how far the distribution over shifts is from the target."""
+    surface = correlation_surfaces(template, search)
+    log_share = torch.log_softmax((surface / temperature).flatten(1), dim=1)
+    return -(log_share * target).sum(dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """One window, the area it is searched in, and where in that area it belongs."""
+
+    size: int
+    search_px: int
+    top: int
+    left: int
+    true_xy: tuple[int, int]
+
+    def template(self, images: torch.Tensor) -> torch.Tensor:
+        x, y = self.true_xy
+        top, left = self.top + y, self.left + x
+        return images[:, :, top : top + self.size, left : left + self.size]
+
+    def search(self, images: torch.Tensor) -> torch.Tensor:
+        side = self.size + 2 * self.search_px
+        return images[:, :, self.top : self.top + side, self.left : self.left + side]
+
+
+def _draw(config: CorrelationConfig, hw: tuple[int, int], rng: np.random.Generator) -> _Draw:
+    low, high = config.window_px
+    largest = min(high, min(hw) - 2 * config.search_px)
+    if largest < low:
+        raise ConfigError(
+            f"Images of {hw[0]} × {hw[1]} px hold no window of {low} px with a search of ±{config.search_px} px: "
+            "choose a smaller criterion.window_px or criterion.search_px."
+        )
+    size = int(rng.integers(low, largest + 1))
+    side = size + 2 * config.search_px
+    top, left = (int(rng.integers(0, length - side + 1)) for length in hw)
+    x, y = (int(value) for value in rng.integers(0, 2 * config.search_px + 1, 2))
+    return _Draw(size, config.search_px, top, left, (x, y))
+
+
+def correlation_surfaces(template: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
+    """Zero-mean normalised cross-correlation over all shifts, channels together, in single precision.
+
+    Args:
+        template: Windows (n, k, t, t).
+        search: Areas (n, k, s, s), s larger than t.
+
+    Returns:
+        (n, s - t + 1, s - t + 1); the value at (row, column) belongs to the window whose top left pixel that is.
+    """
+    size, side = template.shape[-1], search.shape[-1]
+    n_shifts = side - size + 1
+    template, search = template.float(), search.float()
+    template = template - template.mean(dim=(2, 3), keepdim=True)
+    search = search - search.mean(dim=(2, 3), keepdim=True)
+    spectrum = torch.fft.rfft2(template, s=(side, side)).conj() * torch.fft.rfft2(search)
+    numerator = torch.fft.irfft2(spectrum.sum(dim=1), s=(side, side))[:, :n_shifts, :n_shifts]
+    total, squares = _box_sums(search, size), _box_sums((search**2).sum(dim=1, keepdim=True), size)
+    energy = squares[:, 0] - (total**2).sum(dim=1) / size**2
+    template_energy = (template**2).sum(dim=(1, 2, 3))[:, None, None]
+    return numerator / torch.sqrt((energy.clamp_min(0) + _TINY * size**2) * (template_energy + _TINY * size**2))
+
+
+def _box_sums(values: torch.Tensor, size: int) -> torch.Tensor:
+    """Sums over every square of ``size`` px that lies inside."""
+    sums = torch.nn.functional.pad(values, (1, 0, 1, 0)).cumsum(dim=2).cumsum(dim=3)
+    return sums[..., size:, size:] - sums[..., :-size, size:] - sums[..., size:, :-size] + sums[..., :-size, :-size]
+
+
+def _target(true_xy: tuple[int, int], n_shifts: int, tolerance_px: float) -> torch.Tensor:
+    steps = torch.arange(n_shifts, dtype=torch.float32)
+    x, y = (torch.exp(-((steps - value) ** 2) / (2 * max(tolerance_px, 1e-3) ** 2)) for value in true_xy)
+    target = (y[:, None] * x[None, :]).flatten()
+    return target / target.sum()
+
+
+def _weight(template_valid: torch.Tensor, search_valid: torch.Tensor, min_valid: float) -> torch.Tensor:
+    shares = torch.minimum(template_valid.mean(dim=(1, 2, 3)), search_valid.mean(dim=(1, 2, 3)))
+    return (shares >= min_valid).float()

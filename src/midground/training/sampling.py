@@ -1,0 +1,165 @@
+"""Which pair, which crop and which random changes make the k-th training sample.
+
+Everything about a sample is a function of the seed and its number, so that a run that was killed goes on with the very
+samples that it would have seen, whatever the number of worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from midground.core.image import Image
+from midground.datasets.base import PairSource, PixelWindow
+from midground.errors import InputError
+from midground.training.augment import AugmentConfig, draw_placement, vary_optical, vary_sar
+
+Alignment = Mapping[str, tuple[int, int] | None]
+"""Shift (x, y) in px by which the SAR image of a pair lies off, by its name; None: not used. See ``realign``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One training pair as arrays (c, p, p), between 0 and 1; pixels without data hold the mean of the others."""
+
+    sar: np.ndarray
+    optical: np.ndarray
+    valid: np.ndarray
+    """(1, p, p), 1 where both images hold data."""
+
+
+class SampleStream:
+    """The endless sequence of training samples of several collections.
+
+    In each epoch every collection gives its share of the samples. Within a collection all pairs are seen once, in
+    random order, before any is seen again.
+
+    Args:
+        sources: Unit-scaled pairs.
+        shares: Relative share of each collection in the samples.
+        n_epoch: Samples of an epoch.
+        crop_px: Side of a sample.
+        augment: Random changes.
+        seed: Seed of order, crops and changes.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[PairSource],
+        shares: Sequence[float],
+        *,
+        n_epoch: int,
+        crop_px: int,
+        augment: AugmentConfig,
+        seed: int,
+    ) -> None:
+        self._sources, self._n_epoch, self._crop_px = list(sources), n_epoch, crop_px
+        self._augment, self._seed = augment, seed
+        self._quotas = _quotas(shares, n_epoch)
+        self._alignments: list[Alignment] = [{} for _ in self._sources]
+        self._kept = [np.arange(len(source)) for source in self._sources]
+        for source in self._sources:
+            for index in range(len(source)):
+                if min(source.hw(index)) < crop_px:
+                    raise InputError(
+                        f"The pair '{source.names[index]}' has {source.hw(index)[0]} × {source.hw(index)[1]} px, less "
+                        f"than a crop of {crop_px} px: choose a smaller data.crop_px, or leave the pair out."
+                    )
+
+    def align(self, alignments: Sequence[Alignment]) -> None:
+        """From here on, move SAR images by known misregistrations, and leave out pairs that match nowhere.
+
+        Args:
+            alignments: One for each collection.
+
+        Raises:
+            InputError: No pair of a collection is left.
+        """
+        kept = [
+            np.array([index for index, name in enumerate(source.names) if alignment.get(name, (0, 0))], np.int64)
+            for source, alignment in zip(self._sources, alignments, strict=True)
+        ]
+        for source, left in zip(self._sources, kept, strict=True):
+            if len(left) == 0:
+                raise InputError(
+                    f"None of the {len(source)} pairs of a collection ('{source.names[0]}' ...) matches anywhere, so "
+                    "there is nothing to train with: check that both folders show the same places."
+                )
+        self._alignments, self._kept = list(alignments), kept
+
+    def sample(self, number: int) -> Sample:
+        """The sample with this number, from 0 on."""
+        which, index = self._pair(number)
+        source = self._sources[which]
+        rng = np.random.default_rng([self._seed, 1, number])
+        shift = self._alignments[which].get(source.names[index]) or (0, 0)
+        placement = draw_placement(self._augment, self._crop_px, source.hw(index), rng)
+        sar, optical = _read(source, index, placement.window_px, shift, rng)
+        valid = placement.apply((sar.valid & optical.valid)[None].astype(np.float32), self._crop_px) >= 1
+        images = [placement.apply(image.channels, self._crop_px) for image in (sar, optical)]
+        varied_sar = vary_sar(images[0], self._augment, rng)
+        varied_optical = vary_optical(images[1], self._augment, rng)
+        return Sample(_filled(varied_sar, valid[0]), _filled(varied_optical, valid[0]), valid.astype(np.float32))
+
+    def _pair(self, number: int) -> tuple[int, int]:
+        epoch, position = divmod(number, self._n_epoch)
+        position = int(np.random.default_rng([self._seed, 2, epoch]).permutation(self._n_epoch)[position])
+        which = int(np.searchsorted(np.cumsum(self._quotas), position, side="right"))
+        within = position - int(np.cumsum([0, *self._quotas])[which]) + epoch * self._quotas[which]
+        turn, place = divmod(within, len(self._kept[which]))
+        order = np.random.default_rng([self._seed, 3, which, turn]).permutation(self._kept[which])
+        return which, int(order[place])
+
+
+def _quotas(shares: Sequence[float], n_epoch: int) -> list[int]:
+    """Whole numbers in proportion to the shares that add up to ``n_epoch``."""
+    edges = np.rint(np.cumsum([0.0, *shares]) / sum(shares) * n_epoch).astype(int)
+    return [int(quota) for quota in np.diff(edges)]
+
+
+def _read(
+    source: PairSource, index: int, side_px: int, shift_xy: tuple[int, int], rng: np.random.Generator
+) -> tuple[Image, Image]:
+    """A random window of both images; that of the SAR image is moved by the known misregistration."""
+    (height, width), (x, y) = source.hw(index), shift_xy
+    top, left = _origin(height, side_px, y, rng), _origin(width, side_px, x, rng)
+    if (x, y) == (0, 0):
+        pair = source.read(index, PixelWindow(top, left, side_px, side_px))
+        return pair.sar, pair.optical
+    # One reading that covers both windows; what lies outside the image is invalid.
+    rows, columns = _cover(top, side_px, y, height), _cover(left, side_px, x, width)
+    pair = source.read(index, PixelWindow(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]))
+    moved = (top + y - rows[0], left + x - columns[0])
+    still = (top - rows[0], left - columns[0])
+    return _cut(pair.sar, moved, side_px), _cut(pair.optical, still, side_px)
+
+
+def _origin(length: int, side_px: int, shift: int, rng: np.random.Generator) -> int:
+    """Start of a window such that it and the shifted one lie inside where there is room for both."""
+    low, high = max(0, -shift), length - side_px - max(0, shift)
+    return int(rng.integers(low, high + 1)) if high >= low else int(rng.integers(0, length - side_px + 1))
+
+
+def _cover(start: int, side_px: int, shift: int, length: int) -> tuple[int, int]:
+    return max(0, min(start, start + shift)), min(length, max(start, start + shift) + side_px)
+
+
+def _cut(image: Image, origin: tuple[int, int], side_px: int) -> Image:
+    """A square of an image that may reach beyond it."""
+    channels = np.zeros((image.n_channels, side_px, side_px), np.float32)
+    valid = np.zeros((side_px, side_px), bool)
+    (top, left), (height, width) = origin, image.hw
+    rows, columns = slice(max(top, 0), min(top + side_px, height)), slice(max(left, 0), min(left + side_px, width))
+    inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    channels[:, inside[0], inside[1]] = image.channels[:, rows, columns]
+    valid[inside] = image.valid[rows, columns]
+    return Image(channels, valid)
+
+
+def _filled(channels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """As :class:`midground.modality.learned.LearnedMapper` fills what holds no data: with the mean of the rest."""
+    if valid.all() or not valid.any():
+        return channels
+    return np.where(valid, channels, channels[:, valid].mean(axis=1)[:, None, None]).astype(np.float32)

@@ -1,0 +1,91 @@
+"""From a checkpoint to a bundle that says what it is and what it reaches."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from midground.core.progress import Progress, silent
+from midground.datasets.base import PairSource
+from midground.errors import ModelError
+from midground.evaluation.matchability import Matchability, measure
+from midground.modality.base import MODALITIES
+from midground.modality.bundle import Bundle
+from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
+from midground.modality.learned import LearnedMapper
+from midground.training.checkpoint import Checkpoint, load_checkpoint
+from midground.training.convert import Conversion, derived_facts, export_bundle
+
+_SCORE = "matchability on the validation pairs of the training, 0 to 1"
+
+
+def export_checkpoint(
+    path: Path,
+    folder: Path,
+    *,
+    pairs: PairSource | None = None,
+    pairs_name: str = "",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> tuple[Conversion, Matchability | None]:
+    """Write a checkpoint as a bundle, measured on pairs if there are any.
+
+    Args:
+        path: A checkpoint of ``midground train``, or the folder of a run, whose best is taken.
+        folder: The bundle; its name becomes the model's.
+        pairs: Unit-scaled pairs on which the bundle is measured; what is found becomes part of its card.
+        pairs_name: What the card calls them.
+        overwrite: Whether a bundle that exists is replaced.
+        progress: Told after every pair.
+
+    Raises:
+        ModelError: The checkpoint cannot be read, or the bundle differs from torch.
+        OutputError: The bundle cannot be written.
+    """
+    checkpoint = load_checkpoint(path)
+    card = _card(checkpoint, folder.name)
+    found = None
+    if pairs is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            draft = export_bundle(checkpoint.networks, card, Path(scratch) / folder.name).bundle
+            found = measure_bundle(draft, pairs, progress=progress)
+        card = replace(card, results=(*card.results, *_results(found, pairs_name)))
+    return export_bundle(checkpoint.networks, card, folder, overwrite=overwrite), found
+
+
+def measure_bundle(bundle: Bundle, pairs: PairSource, *, progress: Progress = silent) -> Matchability:
+    """Matchability of a bundle as it will be run."""
+    return measure(LearnedMapper(bundle), pairs, progress=progress)
+
+
+def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:
+    on = f"{pairs_name}, {found.n_pairs} pairs, one central window searched within {found.config.search_px} px"
+    return [Measurement(what=f"{name}, share", on=on, value=round(value, 4)) for name, value in found.numbers().items()]
+
+
+def _card(checkpoint: Checkpoint, name: str) -> Card:
+    known = checkpoint.card
+    scores = () if checkpoint.score is None else (checkpoint.score,)
+    widths = {modality: network.out_channels for modality, network in checkpoint.networks.items()}
+    if len(set(widths.values())) != 1:
+        raise ModelError(f"{checkpoint.path}: the two networks give different numbers of channels: {widths}.")
+    return Card(
+        name=name,
+        version=known.version,
+        description=known.description,
+        inputs=checkpoint.inputs,
+        sensors={"sar": known.sar_sensor, "optical": known.optical_sensor},
+        n_channels=widths["sar"],
+        gsd_m=known.gsd_m,
+        training=Training(data=checkpoint.data, recipe=checkpoint.recipe),
+        results=tuple(
+            Measurement(what=_SCORE, on="pairs held out by place", value=round(score, 4)) for score in scores
+        ),
+        licence=known.licence,
+        imagery_notice=known.imagery_notice,
+        sources=known.sources,
+        files=dict.fromkeys((GRAPH_FILES[modality] for modality in MODALITIES), "0" * 64),
+        **derived_facts(checkpoint.networks),
+    )

@@ -1,0 +1,63 @@
+"""The networks in training as a mapper, so that they are measured by what measures bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from midground.core.image import Image
+from midground.core.progress import Progress, silent
+from midground.errors import DependencyError
+from midground.modality.base import InputSpec, Modality
+from midground.modality.padding import pad_to_stride
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise DependencyError("Training a network", extra="train") from error
+
+
+class TorchMapper:
+    """Maps with two networks of torch, in evaluation mode for the time of a call; follows the ``Mapper`` protocol.
+
+    Args:
+        networks: The networks by modality.
+        stride_px: What sides of an image are padded to multiples of.
+        inputs: What each modality's input holds.
+        name: What tables call it.
+    """
+
+    gsd_m = None
+    sha256 = None
+
+    def __init__(
+        self,
+        networks: nn.ModuleDict,
+        stride_px: int,
+        inputs: Mapping[Modality, InputSpec],
+        *,
+        name: str = "in training",
+    ) -> None:
+        self.name, self._networks, self._stride_px, self._inputs = name, networks, stride_px, dict(inputs)
+
+    @property
+    def inputs(self) -> dict[Modality, InputSpec]:
+        """What each modality's input holds."""
+        return self._inputs
+
+    def map(self, image: Image, modality: Modality, *, progress: Progress = silent) -> Image:
+        """Map one unit-scaled image."""
+        del progress
+        network = self._networks[modality]
+        device = next(network.parameters()).device
+        was_training = network.training
+        network.eval()
+        try:
+            with torch.inference_mode():
+                batch = torch.from_numpy(pad_to_stride(image, self._stride_px)).to(device)
+                shared = network(batch)[0, :, : image.hw[0], : image.hw[1]].float().cpu().numpy()
+        finally:
+            network.train(was_training)
+        return Image(np.where(image.valid, shared, np.float32(0)), image.valid)

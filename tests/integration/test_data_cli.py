@@ -1,0 +1,214 @@
+"""``midground data`` on small folders, and on real collections where there are any."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from midground.datasets.archive import Entry, Shard
+from midground.datasets.base import PixelWindow
+from midground.datasets.catalogue import PairsConfig, open_pairs, open_raw_pairs
+from midground.datasets.splits import Subset, split_by_place
+
+CHECKOUT = Path(__file__).parents[2]
+NAMES = ("0001_after", "0001_before", "0002_after", "0010_after")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four pairs of 8-bit PNG, 32 × 40 px, the SAR images grey in three bands."""
+    rng = np.random.default_rng(2)
+    root = tmp_path / "pairs"
+    for name in NAMES:
+        grey = rng.integers(1, 256, (1, 32, 40), dtype=np.uint8)
+        save(root / "sar" / f"{name}.png", np.repeat(grey, 3, axis=0))
+        save(root / "optical" / f"{name}.png", rng.integers(1, 256, (3, 32, 40), dtype=np.uint8))
+    return root
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = array.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            path, "w", driver="PNG", count=count, height=height, width=width, dtype=array.dtype.name
+        ) as target:
+            target.write(array)
+
+
+def test_info_says_what_a_collection_holds(cli, folder):
+    outcome = cli("data", "info", folder, "--set", r"place_pattern=(\d+)_")
+
+    assert outcome.code == 0, outcome
+    assert outcome.out.splitlines() == [
+        "pairs     4, from '0001_after' to '0010_after'",
+        "places    3, the most frequent with 2 pair(s)",
+        "sizes     32 × 40 px (4)",
+        "SAR       3 band(s) of uint8: band 1, band 2, band 3",
+        "optical   3 band(s) of uint8: band 1, band 2, band 3",
+        "hint      The SAR images are grey, saved as colour: 'bands_sar: [1]' reads them as one band.",
+        "problems  none",
+    ]
+
+
+def test_info_reports_problems_and_fails(cli, folder):
+    save(folder / "optical" / "0002_after.png", np.zeros((3, 32, 40), np.uint8))
+    outcome = cli("data", "info", folder)
+
+    assert outcome.code == 2
+    assert "problem   Pair '0002_after': no pixel of the optical image holds data; exclude the pair." in outcome.out
+    assert outcome.err == f"midground: {folder}: 1 problem(s) found, listed above.\n"
+    assert cli("data", "info", folder, "--quick").code == 0
+
+
+def test_pack_follows_the_settings(cli, folder, tmp_path):
+    (tmp_path / "names.txt").write_text("0001_before\n0010_after\n", encoding="utf-8")
+    config = tmp_path / "pairs.yaml"
+    config.write_text(f"path: {folder}\nbands_sar: [1]\nplace_pattern: '(\\d+)_'\n", encoding="utf-8")
+    packed = tmp_path / "packed"
+    outcome = cli("data", "pack", config, "-o", packed, "--set", f"include={tmp_path / 'names.txt'}")
+
+    assert outcome.code == 0, outcome
+    assert re.fullmatch(rf"{re.escape(str(packed))}: 2 pairs, 0\.0 MB\n", outcome.out)
+    source, copy = open_raw_pairs(PairsConfig(path=folder, bands_sar=(1,))), open_raw_pairs(PairsConfig(path=packed))
+    assert copy.names == ("0001_before", "0010_after")
+    assert copy.places == ("0001", "0010")
+    np.testing.assert_array_equal(copy.read(1).sar.channels, source.read(3).sar.channels)
+    np.testing.assert_array_equal(copy.read(1).optical.channels, source.read(3).optical.channels)
+    assert "problems  none" in cli("data", "info", packed).out
+
+
+def test_info_compares_the_sha256_of_shards(cli, folder, tmp_path):
+    packed = tmp_path / "packed"
+    assert cli("data", "pack", folder, "-o", packed, "--quiet").out == ""
+    content = bytearray((packed / "00000.bin").read_bytes())
+    content[5] ^= 1
+    (packed / "00000.bin").write_bytes(content)
+
+    outcome = cli("data", "info", packed)
+    assert outcome.code == 2
+    assert "00000.bin: the shard was altered or is damaged" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("info", "{folder}/absent"), "there is no such collection of pairs; check the path."),
+        (("info", "{folder}/sar"), "there is no folder 'sar' in it"),
+        (("info", "{folder}", "--set", "kind=foldr"), "Unknown kind 'foldr'. Did you mean 'folder'?"),
+        (("info", "{folder}", "--set", "sar_scale=decibel"), "Unknown sar_scale 'decibel'."),
+        (("info", "{folder}", "--set", "band_sar=[1]"), "unknown setting 'band_sar'. Did you mean 'bands_sar'?"),
+        (("info", "{folder}", "--set", "bands_sar=[4]"), "there is no band 4"),
+        (("pack", "{folder}", "-o", "{folder}"), "exists already; choose another folder"),
+        (("pack", "{folder}", "-o", "{folder}/absent/packed"), "cannot be written"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(cli, folder, words, message):
+    assert message in cli.fails("data", *(word.format(folder=folder) for word in words))
+
+
+@pytest.mark.parametrize("command", [[], ["info"], ["pack"]], ids=" ".join)
+def test_help_is_light(command):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "midground", "data", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "midground" in loaded
+    assert not loaded & {"numpy", "rasterio", "yaml"}
+
+
+def test_settings_and_format_are_documented():
+    text = (CHECKOUT / "docs" / "data.md").read_text(encoding="utf-8")
+    fields = [field.name for kind in (PairsConfig, Entry, Shard) for field in dataclasses.fields(kind)]
+    assert [name for name in fields if f"`{name}`" not in text] == []
+
+
+def test_the_documented_lines_of_python_run(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder.parent)
+    text = (CHECKOUT / "docs" / "data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    # Four pairs make one block of twenty.
+    exec(compile(block.replace("block_places=20", "block_places=1"), "data.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("(3, 32, 40) ((0.0, 255.0), (0.0, 255.0), (0.0, 255.0))\n")
+
+
+def test_real_tiles_of_places_seen_twice(shared_data):
+    root = shared_data / "data" / "ombria" / "test"
+    pairs = open_pairs(PairsConfig(path=root, bands_sar=(1,), place_pattern=r"(\d+)_"))
+    training, validation = (Subset(pairs, part) for part in split_by_place(pairs, 0.1, block_places=5))
+
+    assert len(pairs) == 140
+    assert set(training.places).isdisjoint(validation.places)
+    pair = validation.read(0)
+    assert (pair.sar.channels.shape, pair.optical.channels.shape) == ((1, 256, 256), (3, 256, 256))
+    assert 0 <= pair.sar.channels.min() < pair.sar.channels.max() <= 1
+
+
+def test_real_bands_in_decibels_and_reflectance(shared_data, tmp_path):
+    root = shared_data / "data" / "multispectral" / "bigearthnet"
+    raw, pairs = open_raw_pairs(PairsConfig(path=root)), open_pairs(PairsConfig(path=root, in_memory=True))
+
+    assert raw.sar_profile.bands == ("VV", "VH")
+    assert raw.optical_profile.bands[2] == "B04"
+    assert pairs.radiometry.sar_scale == "db"
+    whole = [raw.read(index) for index in range(len(raw))]
+    for images, limits in (
+        ([pair.sar for pair in whole], pairs.radiometry.sar_limits),
+        ([pair.optical for pair in whole], pairs.radiometry.optical_limits),
+    ):
+        values = np.concatenate([image.channels.reshape(image.n_channels, -1) for image in images], axis=1)
+        np.testing.assert_allclose(limits, np.percentile(values, [0.5, 99.5], axis=1).T, rtol=1e-5)
+
+
+def test_real_masks_are_for_both_images(shared_data):
+    root = shared_data / "data" / "vhr-aligned"
+    pairs = open_raw_pairs(PairsConfig(path=root, bands_sar=(1,), bands_optical=(1,)))
+    pair = pairs.read(0)
+
+    assert len(pairs) == 86
+    np.testing.assert_array_equal(pair.sar.valid, pair.optical.valid)
+    assert 0.1 < (~pair.sar.valid).mean() < 0.25
+
+
+def test_real_scenes_by_a_table_in_windows(shared_data, tmp_path):
+    root = shared_data / "data" / "s1s2-us"
+    table = tmp_path / "scenes.csv"
+    with (root / "scenes.csv").open(encoding="utf-8") as stream, table.open("w", encoding="utf-8") as target:
+        writer = csv.writer(target)
+        writer.writerow(["sar", "optical", "name", "split"])
+        for row in csv.DictReader(stream):
+            files = [root / modality / f"{row['scene']}.tif" for modality in ("sar", "optical")]
+            writer.writerow([*files, row["scene"], row["split"]])
+    pairs = open_raw_pairs(PairsConfig(path=table, split="test"))
+
+    assert len(pairs) == 16
+    assert pairs.hw(0) == (1024, 1024)
+    window = PixelWindow(700, 300, 256, 256)
+    np.testing.assert_array_equal(
+        pairs.read(0, window).optical.channels, pairs.read(0).optical.channels[:, 700:956, 300:556]
+    )
+
+
+def test_the_index_is_json_with_a_schema(cli, folder, tmp_path):
+    cli("data", "pack", folder, "-o", tmp_path / "packed", "--shard-mb", "0.02")
+    index = json.loads((tmp_path / "packed" / "index.json").read_text(encoding="utf-8"))
+
+    assert index["schema"] == "midground/pairs/1"
+    # 7680 bytes a pair: a shard ends with the third.
+    assert [pair["shard"] for pair in index["pairs"]] == [0, 0, 0, 1]

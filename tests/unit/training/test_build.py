@@ -1,0 +1,79 @@
+"""Networks, criteria and optimisers from settings; needs torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from midground.errors import ConfigError
+from midground.training.config import NetworkConfig, OptimizerConfig
+from midground.training.criterion_configs import CorrelationConfig, GrayscaleConfig, ReconstructionConfig
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+
+from midground.training.build import build_criterion, build_network, build_optimizer  # noqa: E402
+from midground.training.compact import CompactUnet  # noqa: E402
+from midground.training.networks import SharedModalityUnet  # noqa: E402
+
+pytestmark = pytest.mark.extras
+
+
+def rates(config: OptimizerConfig, n_steps: int, *, steps_per_epoch: int = 10) -> list[float]:
+    """Learning rate of each step."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer, schedule = build_optimizer(config, [weight], steps_per_epoch=steps_per_epoch, n_steps=n_steps)
+    found = []
+    for _ in range(n_steps):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_the_papers_optimizer_is_the_default() -> None:
+    config = OptimizerConfig()
+    optimizer, _ = build_optimizer(config, [torch.nn.Parameter(torch.zeros(1))], steps_per_epoch=1, n_steps=1)
+    assert isinstance(optimizer, torch.optim.NAdam)
+    assert optimizer.param_groups[0]["weight_decay"] == 0
+    found = rates(config, 50)
+    assert found[0] == pytest.approx(1e-8)
+    assert found[20] == pytest.approx(1e-4, rel=0.01)
+    assert found[40:] == pytest.approx([2e-4] * 10)
+
+
+def test_a_cosine_falls_after_the_warm_up() -> None:
+    config = OptimizerConfig(name="adamw", learning_rate=1e-2, schedule="cosine", warmup_epochs=1, warmup_from=0)
+    found = rates(config, 110)
+    assert found[:11] == pytest.approx([1e-3 * step for step in range(11)])
+    assert found[60] == pytest.approx(1e-2 * (0.01 + 0.99 / 2))
+    assert found[-1] < 1.1e-4
+    assert sorted(found[10:], reverse=True) == found[10:]
+
+
+def test_one_cycle_starts_where_the_settings_say() -> None:
+    found = rates(OptimizerConfig(schedule="onecycle", learning_rate=1e-4, warmup_from=1e-8), 100)
+    assert found[0] == pytest.approx(1e-8)
+    assert max(found) == pytest.approx(1e-4, rel=1e-3)
+    assert found.index(max(found)) == pytest.approx(30, abs=1)
+
+
+def test_networks_by_name() -> None:
+    compact = build_network(NetworkConfig(name="compact", widths=(8, 12)), 2, 4)
+    assert isinstance(compact, CompactUnet)
+    assert compact.widths == (8, 12)
+    paper = build_network(NetworkConfig(), 10, 3)
+    assert isinstance(paper, SharedModalityUnet)
+    assert (paper.in_channels, paper.out_channels, paper.activation) == (10, 3, "sigmoid")
+    assert isinstance(build_network(NetworkConfig(name="compact"), 3, 2, "none"), SharedModalityUnet)
+
+
+@pytest.mark.parametrize("config", [CorrelationConfig(), GrayscaleConfig(), ReconstructionConfig()])
+def test_criteria_by_their_settings(config: CorrelationConfig | GrayscaleConfig | ReconstructionConfig) -> None:
+    criterion = build_criterion(config, 3, {"sar": 2, "optical": 10})
+    assert criterion.config is config
+    n_trained = sum(parameter.numel() for parameter in criterion.parameters())  # type: ignore[attr-defined]
+    assert (n_trained > 0) == (not isinstance(config, GrayscaleConfig))
+
+
+def test_a_reference_band_that_does_not_exist() -> None:
+    with pytest.raises(ConfigError, match="reference_bands"):
+        build_criterion(GrayscaleConfig(reference_bands=(3,)), 3, {"sar": 1, "optical": 3})
