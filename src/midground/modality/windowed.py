@@ -1,11 +1,12 @@
 """A large scene through a network, window by window, without seams.
 
-A network without means over the image runs in windows whose margin is as wide as it sees. For one in three parts, within ``exact_px`` the outer parts of the network, which take the memory and see few pixels, run window by window, and
-the middle part on the whole scene. The means that the attention of the outer parts needs are gathered over all windows,
-one after the other, since each depends on the one before. The result is that of the whole scene, up to rounding.
+A network without means over the image runs in windows whose margin is as wide as it sees.
 
-Beyond ``exact_px`` windows run through all parts, with a wide margin and with means from a sample of them: an
-approximation, since the middle part sees farther than any affordable margin.
+For a network in three parts, within ``exact_px`` the outer parts, which take the memory and see few pixels, run window
+by window, and the middle part on the whole scene. The means that the attention of the outer parts needs are gathered
+over all windows, one after the other, since each depends on the one before. The result is that of the whole scene, up
+to rounding. Beyond ``exact_px`` windows run through all parts, with a wide margin and with means from a sample of them:
+an approximation, since the middle part sees farther than any affordable margin.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ A compact network, no pixel of whose result depends on the whole image, is one g
 
     image (n, c, h, w) -> shared (n, c', h, w)
 
-The paper's network is stored with half-precision weights and in three parts, so that large scenes fit in memory. A U-Net's first and last layers take the memory, its middle layers see far, and its attention uses means over the whole
+The paper's network is stored with half-precision weights and in three parts, so that large scenes fit in memory. The
+first and last layers of a U-Net take the memory, its middle layers see far, and its attention uses means over the whole
 image. A window with a margin is therefore never mapped like the same pixels of the whole scene. The graph holds the
 network in three parts without a connection between them, so that a caller can run the outer parts window by window, the
 inner part on the whole scene, and give every window the means of the scene:

@@ -27,8 +27,8 @@ class OrientedGradients(nn.Module):
     The mean of the bands (n, c, h, w) becomes (n, o, h, w) between 0 and 1. Nothing here is trained.
 
     Source:
-        CFOG, Ye et al. 2019 (reference [32] of the paper), as ``midground.modality.structure``; here the floor is fixed,
-        so that no pixel depends on the rest of the scene.
+        CFOG, Ye et al. 2019 (reference [32] of the paper), as ``midground.modality.structure``; but the floor is
+        fixed, so that no pixel depends on the rest of the scene.
     """
 
     radius_px = 2 * _RADIUS_PX

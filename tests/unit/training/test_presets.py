@@ -1,0 +1,53 @@
+"""The shipped settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from midground.cli.config_file import resolve_config
+from midground.training.config import TrainConfig
+from midground.training.criterion_configs import GrayscaleConfig, ReconstructionConfig
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+PRESETS = sorted(CONFIGS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_is_valid_and_named_as_its_file(path: Path) -> None:
+    config = resolve_config(TrainConfig, file=path)
+    assert config.name == path.stem
+    assert config.card.imagery_notice != "not stated"
+
+
+def preset(name: str) -> TrainConfig:
+    return resolve_config(TrainConfig, file=CONFIGS / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("name", ["paper-ours-1", "paper-ours-2"])
+def test_presets_of_the_paper_hold_its_section_4_4(name: str) -> None:
+    config = preset(name)
+    assert (config.epochs, config.steps_per_epoch, config.batch_size) == (512, 1024, 4)
+    assert (config.optimizer.name, config.optimizer.learning_rate) == ("nadam", 2e-4)
+    assert (config.optimizer.warmup_epochs, config.optimizer.warmup_from) == (4, 1e-8)
+    assert (config.n_channels, config.network.name) == (3, "efficientnet")
+    assert config.augment.flips
+    assert config.augment.quarter_turns
+    assert config.criterion.ssim.effective_side_px == 5  # type: ignore[union-attr]
+
+
+def test_weights_of_the_papers_criteria() -> None:
+    one, two = preset("paper-ours-1").criterion, preset("paper-ours-2").criterion
+    assert isinstance(one, ReconstructionConfig)
+    assert (one.alpha, one.beta, one.gamma, one.eta) == (1, 3, 16, 1)
+    assert isinstance(two, GrayscaleConfig)
+    assert (two.alpha, two.beta, two.gamma, two.lambda1, two.lambda2, two.detach_sar) == (16, 1, 3, 1, 0, False)
+
+
+def test_the_reference_detaches_the_sar_image() -> None:
+    for name in ("reference-ours-2", "reference-ours-2-hr", "reference-ours-2-rgb"):
+        criterion = preset(name).criterion
+        assert isinstance(criterion, GrayscaleConfig)
+        assert criterion.detach_sar
+        assert criterion.ssim.window == "gaussian"
