@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,3 +37,36 @@ def scene_pair(tmp_path_factory: pytest.TempPathFactory) -> ScenePair:
 
     pair = simulate_scene_pair(tmp_path_factory.mktemp("scene"), seed=11, size_px=512, shift_m=(90.0, -60.0))
     return ScenePair(pair.optical, pair.sar, pair.truth)
+
+
+@pytest.fixture(scope="session")
+def simulated_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection of 14 aligned pairs of 128 px: one band of SAR power, and B04, B03, B02.
+
+    Never write into it.
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    from midground.simulate.config import SceneConfig
+    from midground.simulate.render import render_pair
+
+    root = tmp_path_factory.mktemp("collection") / "places"
+    for seed in range(14):
+        config = SceneConfig(seed=seed, size_px=128, shift_m=(0.0, 0.0), rotation_deg=0.0, scale=1.0, looks=4.4)
+        pair = render_pair(config)
+        optical = np.clip(np.rint(600 * pair.optical.channels[2::-1]), 1, 255).astype(np.uint8)
+        for path, array in (
+            (root / "sar" / f"place_{seed}.tif", pair.sar.channels),
+            (root / "optical" / f"place_{seed}.png", optical),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            count, height, width = array.shape
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(
+                    path, "w", count=count, height=height, width=width, dtype=array.dtype.name
+                ) as target:
+                    target.write(array)
+    return root

@@ -6,7 +6,21 @@ import sys
 import pytest
 
 HEAVY = {"torch", "rasterio", "cv2", "onnxruntime", "matplotlib", "yaml", "numpy"}
-COMMANDS = [[], ["register"], ["apply"], ["map"], ["match"], ["simulate"], ["models"], ["models", "convert"]]
+COMMANDS = [
+    [],
+    ["register"],
+    ["apply"],
+    ["map"],
+    ["match"],
+    ["simulate"],
+    ["train"],
+    ["evaluate"],
+    ["data"],
+    ["data", "info"],
+    ["models"],
+    ["models", "convert"],
+    ["models", "export"],
+]
 
 
 def loaded_by(*arguments: str) -> tuple[set[str], str]:

@@ -58,7 +58,7 @@ def evaluate(
     config = resolve_config(
         MatchabilityConfig, settings=["similarity=true", "windows_px=[176,128,96,64,48]", *(settings or ())]
     )
-    mappers = [mapper_by_name(name) for name in models.split(",") if name]
+    mappers = {name: mapper_by_name(name) for name in models.split(",") if name}
     if not mappers:
         raise ConfigError("evaluate: no model is named; for instance structure,default.")
     rows: dict[str, Matchability] = {}
@@ -66,8 +66,10 @@ def evaluate(
         source = open_pairs(read_pairs_config(pairs, pairs_settings), progress=progress)
         n = min(len(source), limit or len(source))
         chosen = Subset(source, [index * len(source) // n for index in range(n)])
-        for mapper in mappers:
-            rows[mapper.name] = measure(mapper, chosen, config, progress=progress)
+        for name, mapper in mappers.items():
+            # Bundles in two folders may have one name.
+            row = name if mapper.name in rows else mapper.name
+            rows[row] = measure(mapper, chosen, config, progress=progress)
     for line in _table(rows):
         typer.echo(line)
     if json_path is not None:
@@ -86,12 +88,18 @@ def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
+def _told(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"
+
+
 def _table(rows: dict[str, Matchability]) -> list[str]:
     first = next(iter(rows.values()))
-    names = list(first.numbers())
+    numbers = {model: row.numbers() for model, row in rows.items()}
+    # What is defined for one model may not be for another.
+    names = list(dict.fromkeys(name for found in numbers.values() for name in found))
     heads = ["model", "score", *names]
     body = [
-        [model, f"{row.score:.3f}", *(f"{row.numbers()[name]:.2f}" if name in row.numbers() else "–" for name in names)]
+        [model, f"{row.score:.3f}", *(_told(numbers[model].get(name, math.inf)) for name in names)]
         for model, row in rows.items()
     ]
     widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]

@@ -39,9 +39,9 @@ class Matchability:
     config: MatchabilityConfig
     n_pairs: int
     """Pairs that were tried."""
-    window_errors: Mapping[int, Float64[np.ndarray, " n"]]
+    window_errors: Mapping[int, Float64[np.ndarray, " n_windows"]]
     """By side of the window: error of each window of each pair."""
-    corner_errors: Mapping[str, Float64[np.ndarray, " n"]]
+    corner_errors: Mapping[str, Float64[np.ndarray, " n_pairs"]]
     """By matcher of key points: average corner error of each pair."""
     similarity: Mapping[str, Summary] = field(default_factory=dict)
     """RMSE, PSNR (dB) and SSIM of the mapped images, over the pairs for which they are defined."""

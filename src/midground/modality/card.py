@@ -65,7 +65,7 @@ class Card:
     stride_px: int
     """Height and width of an input are multiples of this, px."""
     halo_px: int
-    """Margin that a window's outer layers need to be exact, px."""
+    """Margin that makes a window exact, px; of a network in three parts, the outer ones."""
     training: Training
     """Where the weights come from."""
     results: tuple[Measurement, ...]

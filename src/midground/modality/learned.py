@@ -140,7 +140,14 @@ def _load(bundle: Bundle, modality: Modality, providers: list[str], threads: int
     ):
         if found != wanted:
             raise ModelError(f"{where}: the network has {found} {what}, the card says {wanted}.")
-    return _WholeNetwork(session, card) if is_whole else _NetworkInParts(session, card)
+    if not is_whole:
+        return _NetworkInParts(session, card)
+    if card.halo_px % card.stride_px:
+        raise ModelError(
+            f"{where}: halo_px of a network in one part must be a multiple of stride_px, {card.stride_px}; the card "
+            f"says {card.halo_px}."
+        )
+    return _WholeNetwork(session, card)
 
 
 class _WholeNetwork:

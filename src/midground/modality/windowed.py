@@ -1,6 +1,7 @@
 """A large scene through a network, window by window, without seams.
 
-A network without means over the image runs in windows whose margin is as wide as it sees.
+A network in one part, without means over the image, runs in windows whose margin is as wide as it sees. The result is
+that of the whole scene, up to rounding.
 
 For a network in three parts, within ``exact_px`` the outer parts, which take the memory and see few pixels, run window
 by window, and the middle part on the whole scene. The means that the attention of the outer parts needs are gathered
@@ -28,12 +29,16 @@ _PART_STRIDES = {"stem": 2, "features": 4, "decoded": 4}
 class WindowSizes:
     """When and how a scene is cut; all sides are multiples of the network's stride."""
 
+    window_px: int = 2048
+    """Network in one part: side of the largest window, with its margin, px; no image of fewer pixels than its square is
+    cut. Takes about 250 bytes of memory for each pixel."""
     whole_px: int = 1152 * 1152
-    """Largest image mapped as a whole, in pixels; takes about 450 bytes of memory for each."""
+    """Network in three parts: largest image mapped as a whole, in pixels; takes about 450 bytes of memory for each."""
     core_px: int = 512
-    """Side of a window without its margin, px."""
+    """Network in three parts: side of a window without its margin, px."""
     exact_px: int = 2304 * 2304
-    """Largest scene whose middle layers run as a whole, in pixels; takes about 240 bytes of memory for each."""
+    """Network in three parts: largest scene whose middle layers run as a whole, in pixels; takes about 240 bytes of
+    memory for each."""
     block_core_px: int = 640
     """Beyond that: side of a window without its margin, px."""
     block_halo_px: int = 192
@@ -104,9 +109,9 @@ def map_scene(
         progress: Told how many windows are done.
         stage: What the progress is called.
     """
-    n_px = image[0, 0].size
     if isinstance(network, LocalNetwork):
-        return _map_windows(network, image, sizes, progress, stage)
+        return _map_windows(network, image, sizes.window_px, progress, stage)
+    n_px = image[0, 0].size
     if n_px <= sizes.whole_px:
         progress(stage, 0, 1)
         shared, _ = map_whole(network, image)
@@ -118,10 +123,13 @@ def map_scene(
 
 
 def _map_windows(
-    network: LocalNetwork, image: np.ndarray, sizes: WindowSizes, progress: Progress, stage: str
+    network: LocalNetwork, image: np.ndarray, window_px: int, progress: Progress, stage: str
 ) -> np.ndarray:
     hw: tuple[int, int] = image.shape[2:]
-    core_px = max(hw) if image[0, 0].size <= sizes.whole_px else sizes.core_px
+    # A core narrower than a margin would be paid for with more than nine times its pixels.
+    core_px = max(window_px - 2 * network.halo_px, network.halo_px, network.stride_px)
+    if image[0, 0].size <= window_px**2:
+        core_px = max(hw)
     pieces = windows(hw, core_px, network.halo_px, multiple_px=network.stride_px)
     progress(stage, 0, len(pieces))
     shared = np.empty((1, network.n_channels, *hw), np.float32)

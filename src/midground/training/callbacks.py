@@ -13,6 +13,7 @@ from midground.datasets.base import PairSource
 from midground.errors import DependencyError
 from midground.evaluation.matchability import Matchability, measure
 from midground.modality.base import Mapper
+from midground.training.checkpoint import BEST, LAST
 from midground.training.config import TrainConfig
 from midground.training.module import SharedModality
 from midground.training.realign import realign
@@ -50,10 +51,11 @@ class Validate(Callback):
         self.best, self.n_without_gain = state_dict["best"], state_dict["n_without_gain"]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate if it is time, or the end."""
+        """Validate if it is time, or the last epoch."""
         self.is_best = False
         epoch = trainer.current_epoch + 1
-        if epoch % self._config.validate_every_epochs and epoch < self._config.epochs and not trainer.should_stop:
+        is_due = epoch % self._config.validate_every_epochs == 0 or epoch == self._config.epochs
+        if not is_due or not _is_whole_epoch(trainer, self._config):
             return
         found = measure(self._mapper, self._pairs, self._config.validation) if trainer.is_global_zero else None
         found = trainer.strategy.broadcast(found)
@@ -78,7 +80,7 @@ class Realign(Callback):
     """Estimates the misregistration of all training pairs with the model as it is, and corrects it."""
 
     def __init__(self, config: TrainConfig, sources: list[PairSource], mapper: Mapper, report: Report) -> None:
-        self._config, self._sources, self._mapper, self._report = config.realign, sources, mapper, report
+        self._config, self._sources, self._mapper, self._report = config, sources, mapper, report
         self._alignments: list[dict[str, tuple[int, int] | None]] = [{} for _ in sources]
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,13 +99,15 @@ class Realign(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Realign if it is time."""
-        every, epoch = self._config.every_epochs, trainer.current_epoch + 1
-        is_due = every and epoch >= self._config.from_epoch and (epoch - self._config.from_epoch) % every == 0
-        if not is_due or trainer.should_stop:
+        config, epoch = self._config.realign, trainer.current_epoch + 1
+        is_due = config.every_epochs and (epoch - config.from_epoch) % config.every_epochs == 0
+        if not is_due or not config.from_epoch <= epoch < self._config.epochs:
+            return
+        if not _is_whole_epoch(trainer, self._config):
             return
         alignments = None
         if trainer.is_global_zero:
-            found = [realign(self._mapper, source, self._config) for source in self._sources]
+            found = [realign(self._mapper, source, config) for source in self._sources]
             alignments = [dict(realignment.shifts_xy) for realignment in found]
             self._report(f"realigned after epoch {epoch}: {' | '.join(map(str, found))}")
         self._alignments = trainer.strategy.broadcast(alignments)
@@ -114,8 +118,16 @@ class Realign(Callback):
 class Keep(Callback):
     """Keeps two checkpoints: the last, to resume from, and that of the best score. Each is complete at any moment."""
 
-    def __init__(self, folder: Path, validate: Validate, *, every_minutes: float, max_minutes: float | None) -> None:
-        self._folder, self._validate = folder, validate
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        validate: Validate,
+        *,
+        every_minutes: float,
+        max_minutes: float | None,
+    ) -> None:
+        self._config, self._folder, self._validate = config, folder, validate
         self._every_s = 60 * every_minutes
         self._max_s = None if max_minutes is None else 60 * max_minutes
         self._start = self._saved = time.monotonic()
@@ -123,12 +135,12 @@ class Keep(Callback):
     @property
     def last(self) -> Path:
         """Checkpoint to resume from."""
-        return self._folder / "last.ckpt"
+        return self._folder / LAST
 
     @property
     def best(self) -> Path:
         """Checkpoint of the best score."""
-        return self._folder / "best.ckpt"
+        return self._folder / BEST
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -147,9 +159,8 @@ class Keep(Callback):
         """Save the epoch's state, and the best so far."""
         if self._validate.is_best:
             self._save(trainer, pl_module, self.best)
-        config = pl_module.config if isinstance(pl_module, SharedModality) else None
         # A run that stops within an epoch resumes within it: what was saved then stays the last state.
-        if config is None or trainer.global_step % config.steps_per_epoch == 0:
+        if _is_whole_epoch(trainer, self._config):
             self._save(trainer, pl_module, self.last)
 
     def _save(self, trainer: Trainer, module: LightningModule, path: Path) -> None:
@@ -205,6 +216,11 @@ class Tell(Callback):
         )
         self._losses.clear()
         self._told_s, self._told_step = time.monotonic(), trainer.global_step
+
+
+def _is_whole_epoch(trainer: Trainer, config: TrainConfig) -> bool:
+    """Whether the epoch that ends was not cut off: what is done after it is done once, and by a resumed run alike."""
+    return bool(trainer.global_step % config.steps_per_epoch == 0)
 
 
 def _duration(seconds: float) -> str:

@@ -25,6 +25,7 @@ except ImportError as error:
 KEY = "midground"
 BEST, LAST = "best.ckpt", "last.ckpt"
 _SCHEMA = "midground/checkpoint/1"
+_MAX_REASON = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = find_checkpoint(path)
     state = read_state(path)
-    known = state[KEY]
+    try:
+        return _checkpoint(path, state, state[KEY])
+    except KeyError as error:
+        raise ModelError(f"{path}: lacks {error}, so it is no whole checkpoint of 'midground train'.") from error
+
+
+def _checkpoint(path: Path, state: Mapping[str, Any], known: Mapping[str, Any]) -> Checkpoint:
     settings = dict(known["network"])
     n_channels = int(settings.pop("n_channels"))
     settings["widths"] = tuple(settings["widths"])
@@ -91,7 +98,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     networks: dict[Modality, SharedModalityUnet | CompactUnet] = {}
     for modality in MODALITIES:
         network = build_network(network_config, int(known["n_bands"][modality]), n_channels)
-        network.load_state_dict(weights_of(state, modality))
+        try:
+            network.load_state_dict(weights_of(state, modality))
+        except RuntimeError as error:
+            raise ModelError(f"{path}: the {modality} network's weights do not fit its settings.") from error
         network.eval()
         networks[modality] = network
     card: dict[str, Any] = {
@@ -133,9 +143,11 @@ def read_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # A damaged file makes this reader raise almost anything.
-        raise ModelError(f"{path}: cannot be read as a checkpoint ({error}).") from error
-    if not isinstance(state, dict) or state.get(KEY, {}).get("schema") != _SCHEMA:
+        # A damaged file makes this reader raise almost anything, and say more than one line.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+        raise ModelError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
+    known = state.get(KEY) if isinstance(state, dict) else None
+    if not isinstance(known, dict) or known.get("schema") != _SCHEMA:
         raise ModelError(f"{path}: is not a checkpoint of this version's 'midground train'.")
     return state
 

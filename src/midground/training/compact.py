@@ -21,7 +21,8 @@ try:
 except ImportError as error:
     raise DependencyError("Training or converting a network", extra="train") from error
 
-_FOLD = 2
+FOLD = 2
+"""Side of the squares that are read as one pixel, px."""
 _FIRST_GAIN = 4.0
 """Of the gradients in the result before training: they pass through the sigmoid with about their own contrast."""
 _FIRST_SIDE_GAIN = 0.2
@@ -77,20 +78,20 @@ class CompactUnet(nn.Module):
         self.widths, self.n_orientations = widths, n_orientations
         self.gradients = OrientedGradients(n_orientations)
         self.passed = nn.Conv2d(n_orientations, out_channels, 1)
-        self.stem = _Layer((in_channels + n_orientations) * _FOLD**2, widths[0])
+        self.stem = _Layer((in_channels + n_orientations) * FOLD**2, widths[0])
         self.down = nn.ModuleList(_Layer(before, after, stride=2) for before, after in pairwise(widths))
         self.up = nn.ModuleList(_Layer(deep + skip, skip) for skip, deep in pairwise(widths))
-        self.head = nn.Conv2d(widths[0], out_channels * _FOLD**2, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], out_channels * FOLD**2, 3, padding=1)
         n_passed = min(n_orientations, out_channels)
         with torch.no_grad():
             self.passed.weight.copy_(_FIRST_GAIN * torch.eye(out_channels, n_orientations)[:, :, None, None])
             self.passed.bias.zero_()[:n_passed] = -_FIRST_GAIN / 2
-            self.head.weight[: n_passed * _FOLD**2] *= _FIRST_HEAD_GAIN
+            self.head.weight[: n_passed * FOLD**2] *= _FIRST_HEAD_GAIN
 
     @property
     def stride_px(self) -> int:
         """What sides of an image are multiples of, px."""
-        return _FOLD ** len(self.widths)
+        return FOLD ** len(self.widths)
 
     @property
     def halo_px(self) -> int:
@@ -99,23 +100,23 @@ class CompactUnet(nn.Module):
         A 3 × 3 convolution sees one pixel of its input, and so does the doubling of the size; there are three in each
         layer, and one at the end.
         """
-        scales = [_FOLD ** (level + 1) for level in range(len(self.widths))]
+        scales = [FOLD ** (level + 1) for level in range(len(self.widths))]
         down = 3 * scales[0] + sum(before + 2 * after for before, after in pairwise(scales))
         up = sum(3 * fine + coarse for fine, coarse in pairwise(scales))
-        sees = self.gradients.radius_px + down + up + scales[0] + _FOLD - 1
+        sees = self.gradients.radius_px + down + up + scales[0] + FOLD - 1
         return -(-sees // self.stride_px) * self.stride_px
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map a batch."""
         with torch.no_grad():
             gradients = self.gradients(image)
-        skips = [self.stem(functional.pixel_unshuffle(torch.cat([image, gradients], dim=1), _FOLD))]
+        skips = [self.stem(functional.pixel_unshuffle(torch.cat([image, gradients], dim=1), FOLD))]
         for layer in self.down:
             skips.append(layer(skips[-1]))
         features = skips.pop()
         for layer, skip in zip(reversed(self.up), reversed(skips), strict=True):
             features = layer(torch.cat([_twice(features), skip], dim=1))
-        return torch.sigmoid(functional.pixel_shuffle(self.head(features), _FOLD) + self.passed(gradients))
+        return torch.sigmoid(functional.pixel_shuffle(self.head(features), FOLD) + self.passed(gradients))
 
 
 def _twice(features: torch.Tensor) -> torch.Tensor:

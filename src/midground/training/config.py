@@ -206,3 +206,10 @@ class TrainConfig:
         for name in ("n_channels", "epochs", "steps_per_epoch", "batch_size", "validate_every_epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")
+        if isinstance(self.criterion, CorrelationConfig):
+            window_px, search_px = self.criterion.window_px[0], self.criterion.search_px
+            if window_px + 2 * search_px > self.data.crop_px:
+                raise ConfigError(
+                    f"criterion: windows of {window_px} px searched within ±{search_px} px need a data.crop_px of "
+                    f"{window_px + 2 * search_px} px or more, found {self.data.crop_px}."
+                )

@@ -1,9 +1,8 @@
-"""State dicts into a model bundle, and the proof that the bundle computes what torch computes."""
+"""Networks into a model bundle, and the proof that the bundle computes what torch computes."""
 
 from __future__ import annotations
 
 import json
-import pickle
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,11 +23,10 @@ from midground.simulate.config import SceneConfig
 from midground.simulate.render import render_pair
 from midground.training.compact import CompactUnet
 from midground.training.export import OPSET, export_onnx
-from midground.training.networks import SharedModalityUnet, shared_modality_unet
+from midground.training.weights import Network, load_network
 
 try:
     import torch
-    from safetensors.torch import load as load_safetensors
 except ImportError as error:
     raise DependencyError("Converting a model", extra="train") from error
 
@@ -37,10 +35,6 @@ MAX_DIFFERENCE = 2e-3
 MAX_DIFFERENCE_SINGLE = 1e-4
 """The same for weights stored as float32."""
 
-Network = SharedModalityUnet | CompactUnet
-
-_FIRST_LAYER = "encoder._conv_stem.weight"
-_LAST_LAYER = "segmentation_head.0.weight"
 _PROBE_PX = 512
 _WHAT_DIFFERENCE = "largest difference from torch in float32, {}"
 
@@ -84,7 +78,7 @@ def convert(
         probes: Unit-scaled images on which bundle and torch are compared; a simulated scene if omitted.
 
     Raises:
-        ModelError: Weights or card do not fit, or the bundle differs from torch by more than ``MAX_DIFFERENCE``.
+        ModelError: Weights or card do not fit, or the bundle's results differ too much from those of torch.
         OutputError: The bundle cannot be written.
     """
     networks = {
@@ -170,87 +164,22 @@ def simulated_probes(card: Card) -> dict[Modality, Image]:
     return probes
 
 
-def load_network(path: Path, *, unsafe_pickle: bool = False) -> SharedModalityUnet:
-    """Build the network that a file's weights belong to, in evaluation mode.
-
-    Args:
-        path: Safetensors, or a checkpoint of torch.
-        unsafe_pickle: See :class:`ConvertConfig`.
-
-    Raises:
-        ModelError: The file cannot be read, or its weights are not those of this network.
-    """
-    state = _stripped(_read_state(path, unsafe_pickle=unsafe_pickle), path)
-    first, last = state[_FIRST_LAYER], state.get(_LAST_LAYER)
-    if last is None:
-        raise ModelError(f"{path}: the weights lack '{_LAST_LAYER}'.")
-    network = shared_modality_unet(int(first.shape[1]), int(last.shape[0]))
-    wanted = network.state_dict()
-    missing, unknown = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
-    if missing or unknown:
-        raise ModelError(
-            f"{path}: not the weights of this network: {len(missing)} missing, such as {missing[:2]}, and "
-            f"{len(unknown)} unknown, such as {unknown[:2]}."
-        )
-    for key, value in state.items():
-        if value.shape != wanted[key].shape:
-            raise ModelError(f"{path}: '{key}' has shape {tuple(value.shape)}, expected {tuple(wanted[key].shape)}.")
-        if not bool(torch.isfinite(value).all()):
-            raise ModelError(f"{path}: '{key}' holds values that are not finite.")
-    network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in state.items()})
-    network.eval()
-    return network
-
-
-def _read_state(path: Path, *, unsafe_pickle: bool) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_safetensors(path.read_bytes()))
-        loaded = _unpickle(path, unsafe_pickle=unsafe_pickle)
-    except OSError as error:
-        raise ModelError(f"{path}: the weights cannot be read ({error.strerror}).") from error
-    except Exception as error:
-        # A damaged file makes these readers raise almost anything.
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{path}: not a file of weights ({error}).") from error
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise ModelError(f"{path}: holds no state dict; found {type(loaded).__name__}.")
-    return loaded
-
-
-def _unpickle(path: Path, *, unsafe_pickle: bool) -> object:
-    if unsafe_pickle:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path}: the checkpoint holds more than weights and could run code while it is read. Only if you trust "
-            "its author: convert with --unsafe-pickle."
-        ) from error
-
-
-def _stripped(state: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
-    """Without the prefix that a training framework put before every name, and without what else lay beside."""
-    prefixes = [key.removesuffix(_FIRST_LAYER) for key in state if key.endswith(_FIRST_LAYER)]
-    if len(prefixes) != 1:
-        found = f"several networks ({', '.join(sorted(prefixes))})" if prefixes else "none"
-        raise ModelError(f"{path}: one network with '{_FIRST_LAYER}' is expected, found {found}.")
-    return {key.removeprefix(prefixes[0]): value for key, value in state.items() if key.startswith(prefixes[0])}
-
-
 def derived_facts(networks: Mapping[Modality, Network]) -> dict[str, Any]:
     """What a card says of its networks that follows from them."""
-    network = networks["optical"]
+    # Strides are powers of two, so the largest suits both networks.
+    stride_px = max(network.stride_px for network in networks.values())
     return {
         "opset": OPSET,
-        "stride_px": network.stride_px,
-        "halo_px": network.halo_px,
+        "stride_px": stride_px,
+        "halo_px": max(_halo_px(network, stride_px) for network in networks.values()),
         "generator": f"midground {version('midground')}, torch {torch.__version__}",
     }
+
+
+def _halo_px(network: Network, stride_px: int) -> int:
+    if isinstance(network, CompactUnet):
+        return -(-network.halo_px // stride_px) * stride_px
+    return network.halo_px
 
 
 def _card(facts: Path, name: str, networks: Mapping[Modality, Network]) -> Card:

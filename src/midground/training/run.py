@@ -15,7 +15,7 @@ from midground.datasets.base import PairSource
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.scaled import ScaledPairs
 from midground.datasets.splits import Subset, split_by_place
-from midground.errors import ConfigError, DependencyError, InputError, OutputError
+from midground.errors import ConfigError, DependencyError, InputError, MidgroundError, OutputError
 from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.build import network_stride_px
@@ -94,14 +94,18 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
         ConfigError: Settings do not fit the data, or not those of the run that is resumed.
         OutputError: The folder holds a run already, and ``resume`` was not asked for; or holds none to resume.
     """
-    if rank_zero_only.rank == 0:
-        _prepare(config, folder, resume=options.resume)
+    is_first_process = rank_zero_only.rank == 0
+    if is_first_process:
+        _check_folder(config, folder, resume=options.resume)
     else:
         report = _silent
+    on_gpu = _is_on_gpu(options.accelerator)
     sources = [open_pairs(source.pairs) for source in config.data.train]
-    training, validation = _split(config, sources)
+    held_out = None if config.data.validation is None else open_pairs(config.data.validation)
+    training, validation = _split(config, sources, held_out)
     inputs = {modality: _input_spec(config, sources[0], modality) for modality in MODALITIES}
-    n_bands = {modality: _n_bands(sources, modality) for modality in MODALITIES}
+    opened = sources if held_out is None else [*sources, held_out]
+    n_bands = {modality: _n_bands(opened, modality) for modality in MODALITIES}
     stream = SampleStream(
         training,
         [source.share for source in config.data.train],
@@ -110,14 +114,15 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
         augment=config.augment,
         seed=config.seed,
     )
+    # Weights that fade away leave numbers next to zero behind, on which processors are up to ten times slower.
+    torch.set_flush_denormal(True)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    workers = default_workers(on_gpu=on_gpu) if config.data.workers is None else config.data.workers
+    module = _module(config, n_bands, stream, options, workers=workers, on_gpu=on_gpu)
     report(
         f"{sum(map(len, training))} pairs to train on, {len(validation)} to validate on; "
         f"{n_bands['sar']} SAR and {n_bands['optical']} optical band(s) to {config.n_channels} channels"
     )
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    on_gpu = options.accelerator != "cpu" and torch.cuda.is_available()
-    workers = default_workers(on_gpu=on_gpu) if config.data.workers is None else config.data.workers
-    module = _module(config, n_bands, stream, options, workers=workers, on_gpu=on_gpu)
     data = tuple(
         f"{source.pairs.path.name}: {len(pairs)} pairs"
         for source, pairs in zip(config.data.train, training, strict=True)
@@ -125,11 +130,13 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
     module.facts = facts(config, inputs, data) | {"n_bands": n_bands}
     mapper = TorchMapper(module.networks, network_stride_px(config.network), inputs)
     validate = Validate(config, validation, mapper, report)
-    keep = Keep(folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
+    keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
     tell = Tell(config, report, every_s=options.tell_every_s)
     callbacks = [tell, validate, Realign(config, training, mapper, report), keep]
     trainer = _trainer(config, folder, options, callbacks, on_gpu=on_gpu)
     last = folder / LAST
+    if is_first_process and not options.resume:
+        _write_settings(config, folder)
     _fit(trainer, module, last if options.resume and last.is_file() else None)
     reached = "no validation yet" if validate.best is None else f"best matchability {validate.best:.3f}, {keep.best}"
     report(f"{trainer.global_step} of {config.epochs * config.steps_per_epoch} steps done; {reached}")
@@ -146,26 +153,43 @@ def _silent(line: str) -> None:
     del line
 
 
-def _prepare(config: TrainConfig, folder: Path, *, resume: bool) -> None:
-    settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+def _is_on_gpu(accelerator: Accelerator) -> bool:
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("accelerator is gpu, but torch finds no GPU here; choose cpu or auto.")
+    return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _check_folder(config: TrainConfig, folder: Path, *, resume: bool) -> None:
     path = folder / _SETTINGS_FILE
-    if resume:
-        if not path.is_file():
-            raise OutputError(f"{folder}: there is no run to resume; leave out --resume to start one.")
-        changed = [key for key in _differences(json.loads(path.read_text("utf-8")), settings) if key not in _FREE_KEYS]
-        if changed:
-            raise ConfigError(
-                f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or "
-                "start another run in another folder."
+    if not resume:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise OutputError(
+                f"{folder}: is there and not an empty folder; --resume goes on with the run in it, or choose another."
             )
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder}: is not empty; --resume goes on with the run in it, or choose another folder.")
+    if not path.is_file():
+        raise OutputError(f"{folder}: there is no run to resume; leave out --resume to start one.")
+    changed = [
+        key for key in _differences(json.loads(path.read_text("utf-8")), _plain(config)) if key not in _FREE_KEYS
+    ]
+    if changed:
+        raise ConfigError(
+            f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or start "
+            "another run in another folder."
+        )
+
+
+def _write_settings(config: TrainConfig, folder: Path) -> None:
+    """Begin the run's folder, once everything that can be checked without training was."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+        (folder / _SETTINGS_FILE).write_text(json.dumps(_plain(config), indent=2) + "\n", "utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(dataclasses.asdict(config), default=str)))
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -179,12 +203,14 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str =
     return found
 
 
-def _split(config: TrainConfig, sources: list[ScaledPairs]) -> tuple[list[PairSource], PairSource]:
+def _split(
+    config: TrainConfig, sources: list[ScaledPairs], validation: ScaledPairs | None
+) -> tuple[list[PairSource], PairSource]:
     """Training pairs of each collection, and validation pairs of places that no training pair shows."""
     data = config.data
     held_out: PairSource
-    if data.validation is not None:
-        held_out = open_pairs(data.validation)
+    if validation is not None:
+        held_out = validation
         places = set(held_out.places)
         training: list[PairSource] = []
         for source in sources:
@@ -297,6 +323,9 @@ def _fit(trainer: lightning.Trainer, module: SharedModality, checkpoint: Path | 
         except SystemExit as error:
             # Lightning ends the process at Ctrl-C; here the caller does.
             raise KeyboardInterrupt from error
+        except MidgroundError as error:
+            # A process that reads pairs puts its traceback in front.
+            raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2]) from error
 
 
 def _input_spec(config: TrainConfig, source: ScaledPairs, modality: Modality) -> InputSpec:

@@ -98,6 +98,9 @@ class SampleStream:
         placement = draw_placement(self._augment, self._crop_px, source.hw(index), rng)
         sar, optical = _read(source, index, placement.window_px, shift, rng)
         valid = placement.apply((sar.valid & optical.valid)[None].astype(np.float32), self._crop_px) >= 1
+        if not valid.any():
+            # A crop may show nothing; of a pair that shows nothing anywhere, reading all of it raises the error.
+            source.read(index)
         images = [placement.apply(image.channels, self._crop_px) for image in (sar, optical)]
         varied_sar = vary_sar(images[0], self._augment, rng)
         varied_optical = vary_optical(images[1], self._augment, rng)

@@ -1,4 +1,4 @@
-"""Scenes in windows, on a small network whose parts are plain arithmetic."""
+"""Scenes in windows, on small networks whose parts are plain arithmetic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from midground.modality.windowed import WindowSizes, map_scene, map_whole
+from midground.modality.windowed import LocalNetwork, Network, WindowSizes, map_scene, map_whole
 
 
 def shrink(array: np.ndarray, factor: int) -> np.ndarray:
@@ -62,6 +62,27 @@ class ArithmeticNetwork:
         return [scaled + given(context, 4, second)], [(first, second)[index - 3] for index in means]
 
 
+class AveragingNetwork:
+    """In one part: squares of 4 px, averaged over 3 by 3 of them; nothing lies outside of the image."""
+
+    n_channels = 2
+    stride_px = 4
+    halo_px = 4
+
+    def __init__(self) -> None:
+        self.seen_hw: list[tuple[int, int]] = []
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        self.seen_hw.append(image.shape[2:])
+        coarse = np.pad(shrink(image, 4), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        near = sum(
+            coarse[..., row : row + image.shape[2] // 4, column : column + image.shape[3] // 4]
+            for row in range(3)
+            for column in range(3)
+        )
+        return np.concatenate([image, grow(near / 9, 4)], axis=1)
+
+
 def given(context: np.ndarray | None, index: int, mean: np.ndarray) -> np.ndarray:
     return (mean if context is None else context[:, index : index + 1])[:, :, None, None]
 
@@ -72,7 +93,7 @@ def scene() -> np.ndarray:
 
 
 def reported(
-    network: ArithmeticNetwork, scene: np.ndarray, sizes: WindowSizes
+    network: ArithmeticNetwork | AveragingNetwork, scene: np.ndarray, sizes: WindowSizes
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
     steps: list[tuple[int, int]] = []
     shared = map_scene(network, scene, sizes, lambda stage, done, total: steps.append((done, total)), "map")
@@ -121,3 +142,111 @@ def test_blocks_are_joined_without_seams(scene: np.ndarray) -> None:
     slope, offset = np.polyfit(whole.ravel(), shared.ravel(), 1)
     assert np.abs(slope * whole + offset - shared).max() < 0.02
     assert slope == pytest.approx(1, abs=0.2)
+
+
+def test_the_two_kinds_of_network_are_told_apart() -> None:
+    assert isinstance(ArithmeticNetwork(), Network)
+    assert not isinstance(ArithmeticNetwork(), LocalNetwork)
+    assert isinstance(AveragingNetwork(), LocalNetwork)
+    assert not isinstance(AveragingNetwork(), Network)
+
+
+def test_windows_of_a_network_in_one_part_are_exact(scene: np.ndarray) -> None:
+    network = AveragingNetwork()
+    shared, steps = reported(network, scene, WindowSizes(window_px=40))
+    # Cores of up to 32 px: 5 rows, 7 columns. The outer windows have no margin outside of the scene.
+    assert steps == [(done, 35) for done in range(36)]
+    assert set(network.seen_hw) == {(height, width) for height in (36, 40) for width in (36, 40)}
+    assert np.array_equal(shared, AveragingNetwork().map(scene))
+
+
+def test_a_margin_that_is_too_narrow_leaves_seams(scene: np.ndarray) -> None:
+    network = AveragingNetwork()
+    network.halo_px = 0
+    shared, _ = reported(network, scene, WindowSizes(window_px=40))
+    differs = (shared != AveragingNetwork().map(scene)).any(axis=(0, 1))
+    assert differs.any()
+    # The first core is 40 px high and 36 px wide; its last column of squares needs the next core.
+    assert not differs[:36, :32].any()
+    assert differs[:36, 32:36].all()
+
+
+@pytest.mark.parametrize("window_px", [192, 224, 2048])
+def test_a_scene_of_no_more_pixels_than_a_window_is_one_piece(scene: np.ndarray, window_px: int) -> None:
+    network = AveragingNetwork()
+    _, steps = reported(network, scene, WindowSizes(window_px=window_px))
+    assert network.seen_hw == [(160, 224)]
+    assert steps == [(0, 1), (1, 1)]
+
+
+def test_a_core_is_never_narrower_than_its_margin(scene: np.ndarray) -> None:
+    network = AveragingNetwork()
+    network.halo_px = 32
+    shared, steps = reported(network, scene, WindowSizes(window_px=64))
+    assert steps[-1] == (35, 35)
+    assert max(network.seen_hw) == (96, 96)
+    assert np.array_equal(shared, AveragingNetwork().map(scene))
+
+
+class BlurNetwork:
+    """In one part: the mean of a square of 2 × 8 + 1 px, with zeros beyond the image as convolutions have them."""
+
+    n_channels = 2
+    stride_px = 8
+    halo_px = 8
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        self.shapes.append(image.shape)
+        side = 2 * self.halo_px + 1
+        padded = np.pad(image, ((0, 0), (0, 0), (self.halo_px,) * 2, (self.halo_px,) * 2))
+        squares = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
+        return np.repeat(squares.mean(axis=(-2, -1)), self.n_channels, axis=1).astype(np.float32)
+
+
+def test_a_local_network_in_windows_gives_what_the_whole_gives(scene: np.ndarray) -> None:
+    network = BlurNetwork()
+    assert isinstance(network, LocalNetwork)
+    assert not isinstance(network, Network)
+    steps: list[tuple[str, int, int]] = []
+    sizes = WindowSizes(window_px=64 + 2 * 8)
+    shared = map_scene(network, scene, sizes, lambda *step: steps.append(step), "map")
+    assert shared.shape == (1, 2, 160, 224)
+    assert np.abs(shared - network.map(scene)).max() < 1e-5
+    # 3 by 4 windows, each with its margin where there is room for one.
+    assert len(network.shapes) == 12 + 1
+    assert max(shape[2] * shape[3] for shape in network.shapes[:-1]) <= (64 + 2 * 8) ** 2
+    assert steps == [("map", done, 12) for done in range(13)]
+
+
+def test_a_margin_that_is_too_narrow_shows(scene: np.ndarray) -> None:
+    network = BlurNetwork()
+    whole = network.map(scene)
+
+    class Narrow(BlurNetwork):
+        def map(self, image: np.ndarray) -> np.ndarray:
+            self.halo_px = 8
+            mapped = super().map(image)
+            self.halo_px = 0
+            return mapped
+
+    narrow = Narrow()
+    narrow.halo_px = 0
+    shared = map_scene(narrow, scene, WindowSizes(window_px=64), lambda *step: None, "map")
+    assert np.abs(shared - whole).max() > 0.05
+
+
+def test_a_local_network_maps_a_small_scene_in_one_go(scene: np.ndarray) -> None:
+    network = BlurNetwork()
+    shared = map_scene(network, scene, WindowSizes(window_px=200), lambda *step: None, "map")
+    assert network.shapes == [(1, 1, 160, 224)]
+    assert np.array_equal(shared, network.map(scene))
+
+
+@pytest.mark.parametrize("hw", [(8, 400), (72, 64), (64, 64)])
+def test_windows_of_a_local_network_cover_any_shape(hw: tuple[int, int]) -> None:
+    network, image = BlurNetwork(), np.random.default_rng(1).random((1, 1, *hw), np.float32)
+    shared = map_scene(network, image, WindowSizes(window_px=32), lambda *step: None, "map")
+    assert np.abs(shared - network.map(image)).max() < 1e-5

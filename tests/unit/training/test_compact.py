@@ -19,7 +19,7 @@ STRIDE_PX, REACH_PX = 8, 88
 
 def seeded(in_channels: int, out_channels: int, widths: tuple[int, ...] = SMALL, *, seed: int = 0) -> CompactUnet:
     torch.manual_seed(seed)
-    return CompactUnet(in_channels, out_channels, widths).eval()
+    return CompactUnet(in_channels, out_channels, widths=widths).eval()
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -100,7 +100,7 @@ def test_it_learns() -> None:
     network, image = seeded(1, 1).train(), smooth_noise(64, 64)
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
     losses = []
-    for _ in range(30):
+    for _ in range(60):
         loss = ((network(image) - image) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()

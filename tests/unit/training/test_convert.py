@@ -21,9 +21,10 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
 safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra train")
 
-from midground.training.convert import ConvertConfig, compare, convert, load_network  # noqa: E402
+from midground.training.convert import ConvertConfig, compare, convert  # noqa: E402
 from midground.training.export import export_onnx  # noqa: E402
 from midground.training.networks import SharedModalityUnet, shared_modality_unet  # noqa: E402
+from midground.training.weights import load_network  # noqa: E402
 
 pytestmark = pytest.mark.extras
 

@@ -1,0 +1,141 @@
+"""Matchability on pairs whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from midground.core.image import Image
+from midground.core.progress import silent
+from midground.errors import InputError
+from midground.evaluation.config import MatchabilityConfig, WarpConfig
+from midground.evaluation.matchability import Matchability, measure
+from midground.modality.structure import GreyMapper
+
+
+class CountingMapper(GreyMapper):
+    """Maps identically, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, bytes]] = []
+
+    def map(self, image, modality, *, progress=silent):
+        self.calls.append((modality, image.channels.tobytes()))
+        return image
+
+
+WINDOWS_ALONE = MatchabilityConfig(windows_px=(48, 32), search_px=12, matchers=())
+
+
+def identical(make_texture, n: int, hw: tuple[int, int] = (128, 128)) -> list[tuple[Image, Image]]:
+    images = [Image.from_array(make_texture(seed, hw)) for seed in range(n)]
+    return [(image, image) for image in images]
+
+
+def with_a_failure(make_texture) -> list[tuple[Image, Image]]:
+    """Three pairs that match, and one whose images have nothing in common."""
+    return [*identical(make_texture, 3), tuple(Image.from_array(make_texture(seed)) for seed in (10, 11))]
+
+
+def test_shares_are_of_all_pairs(make_texture, make_pairs) -> None:
+    config = MatchabilityConfig(windows_px=(48, 32), search_px=12, matchers=("sift",), feature_weight=0.25)
+    found = measure(GreyMapper(), make_pairs(with_a_failure(make_texture)), config)
+    assert found.n_pairs == 4
+    assert [len(found.window_errors[side]) for side in (48, 32)] == [4, 4]
+    assert found.found(48) == found.found(32) == 0.75
+    assert found.found(48, within_px=1e-3) <= 0.75
+    assert found.successes("sift") == 0.75
+    assert found.successes("sift", 1.0) == 0.75
+    assert found.score == pytest.approx(0.75)
+
+
+def test_a_pair_without_data_fails_and_counts(make_texture, make_pairs) -> None:
+    empty = Image(np.zeros((1, 128, 128), np.float32), np.zeros((128, 128), bool))
+    pairs = [*identical(make_texture, 1), (empty, empty)]
+    config = MatchabilityConfig(windows_px=(48,), search_px=12, similarity=True)
+    found = measure(GreyMapper(), make_pairs(pairs), config)
+    assert found.window_errors[48].tolist() == [pytest.approx(0, abs=0.05), np.inf]
+    assert found.corner_errors["sift"][1] == np.inf
+    assert (found.found(48), found.successes("sift"), found.score) == (0.5, 0.5, 0.5)
+    # What is not defined for a pair is left out of the mean, and the number says of how many it is.
+    assert (found.similarity["RMSE"].value, found.similarity["RMSE"].n_defined) == (0, 1)
+
+
+def made_up(windows: dict[int, list[float]], corners: dict[str, list[float]], **config: object) -> Matchability:
+    settings = MatchabilityConfig(windows_px=tuple(windows), matchers=tuple(corners), **config)
+    return Matchability(
+        settings,
+        4,
+        {side: np.array(errors) for side, errors in windows.items()},
+        {name: np.array(errors) for name, errors in corners.items()},
+    )
+
+
+def test_the_score_weighs_windows_and_matchers() -> None:
+    inf = float("inf")
+    found = made_up(
+        {96: [0.0, 3.0, 3.1, inf], 64: [0.0, 50.0, inf, inf]}, {"sift": [1.0, 39.9, 40.0, inf]}, feature_weight=0.2
+    )
+    assert (found.found(96), found.found(64), found.successes("sift")) == (0.5, 0.25, 0.5)
+    assert found.score == pytest.approx(0.8 * 0.375 + 0.2 * 0.5)
+    assert found.numbers() == {
+        "window 96 px": 0.5,
+        "window 64 px": 0.25,
+        "sift ACE < 40 px": 0.5,
+        "sift ACE < 3 px": 0.25,
+    }
+    assert str(found).startswith("matchability 0.400 (window 96 px 0.50, window 64 px 0.25, sift ACE < 40 px 0.50")
+    assert made_up({96: [0.0, inf, inf, inf]}, {}).score == 0.25
+
+
+def test_a_known_warp_is_found(make_texture, make_pairs) -> None:
+    """A mapper that changes nothing must find its warped texture: this closes the loop of warp and truth."""
+    config = MatchabilityConfig(
+        windows_px=(64,),
+        search_px=12,
+        windows_per_side=2,
+        window_warp=WarpConfig(shift_px=6, rotation_deg=1, scale=(0.99, 1.01)),
+        feature_warp=WarpConfig(shift_px=10, rotation_deg=20, scale=(0.9, 1.1)),
+    )
+    found = measure(CountingMapper(), make_pairs(identical(make_texture, 4, (192, 192))), config)
+    assert found.window_errors[64].shape == (16,)
+    assert found.window_errors[64].max() < 0.5
+    assert found.corner_errors["sift"].max() < 1.5
+
+
+def test_every_warp_is_mapped_once(make_texture, make_pairs) -> None:
+    warp = WarpConfig(shift_px=6)
+    for config, n_sar in (
+        (MatchabilityConfig(windows_px=(48, 32), search_px=12, similarity=True), 1),
+        (MatchabilityConfig(windows_px=(48, 32), search_px=12, window_warp=warp, feature_warp=warp), 1),
+        (MatchabilityConfig(windows_px=(48,), search_px=12, feature_warp=warp), 2),
+        (MatchabilityConfig(windows_px=(48,), search_px=12, window_warp=warp, feature_warp=warp, similarity=True), 2),
+    ):
+        mapper = CountingMapper()
+        measure(mapper, make_pairs(identical(make_texture, 2)), config)
+        assert [modality for modality, _ in mapper.calls] == 2 * ["optical", *n_sar * ["sar"]]
+        assert len(set(mapper.calls)) == len(mapper.calls)
+
+
+def test_similarity_is_that_of_the_images_as_they_lie(make_texture, make_pairs) -> None:
+    texture = make_texture(1)
+    brighter = Image.from_array(np.clip(texture, 0, 0.9) + np.float32(0.1))
+    pairs = make_pairs([(Image.from_array(np.clip(texture, 0, 0.9)), brighter)])
+    config = MatchabilityConfig(windows_px=(48,), matchers=(), similarity=True, window_warp=WarpConfig(shift_px=9))
+    found = measure(CountingMapper(), pairs, config)
+    assert found.similarity["RMSE"].value == pytest.approx(0.1, abs=1e-6)
+    assert found.similarity["PSNR dB"].value == pytest.approx(20, abs=1e-3)
+    assert set(found.numbers()) == {"window 48 px", "RMSE", "PSNR dB", "SSIM"}
+
+
+def test_progress_is_told_after_every_pair(make_texture, make_pairs) -> None:
+    told: list[tuple[str, int, int]] = []
+    pairs = make_pairs(identical(make_texture, 2))
+    measure(GreyMapper(), pairs, WINDOWS_ALONE, progress=lambda *step: told.append(step))
+    assert told == [("matching pairs", 1, 2), ("matching pairs", 2, 2)]
+
+
+def test_nothing_to_measure_on(make_pairs) -> None:
+    with pytest.raises(InputError, match="holds no pair to measure on"):
+        measure(GreyMapper(), make_pairs([]))
