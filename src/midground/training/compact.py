@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from midground.errors import DependencyError
+from midground.errors import ConfigError, DependencyError
 from midground.training.gradients import OrientedGradients
 
 try:
@@ -105,6 +105,22 @@ class CompactUnet(nn.Module):
         up = sum(3 * fine + coarse for fine, coarse in pairwise(scales))
         sees = self.gradients.radius_px + down + up + scales[0] + FOLD - 1
         return -(-sees // self.stride_px) * self.stride_px
+
+    def last_channels(self, n: int) -> CompactUnet:
+        """The network that gives the last channels of this one, and nothing else.
+
+        Raises:
+            ConfigError: There are not so many.
+        """
+        if not 1 <= n <= self.out_channels:
+            raise ConfigError(f"The network has {self.out_channels} channels, so its last {n} cannot be had.")
+        part = CompactUnet(self.in_channels, n, widths=self.widths, n_orientations=self.n_orientations)
+        state = self.state_dict()
+        for name, n_rows in (("passed", n), ("head", n * FOLD**2)):
+            for kind in ("weight", "bias"):
+                state[f"{name}.{kind}"] = state[f"{name}.{kind}"][-n_rows:]
+        part.load_state_dict(state)
+        return part.train(self.training)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map a batch."""

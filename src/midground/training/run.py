@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from midground.datasets.base import PairSource
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.scaled import ScaledPairs
 from midground.datasets.splits import Subset, split_by_place
-from midground.errors import ConfigError, DependencyError, InputError, MidgroundError, OutputError
+from midground.errors import ConfigError, DependencyError, InputError, MidgroundError
 from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.build import network_stride_px
 from midground.training.callbacks import Keep, Realign, Report, Tell, Validate
 from midground.training.checkpoint import BEST, LAST, facts, find_checkpoint, read_state, weights_of
 from midground.training.config import Accelerator, TrainConfig
+from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan, default_workers
 from midground.training.module import SharedModality
 from midground.training.sampling import SampleStream
@@ -35,9 +34,6 @@ try:
 except ImportError as error:
     raise DependencyError("Training a network", extra="train") from error
 
-_SETTINGS_FILE = "settings.json"
-_FREE_KEYS = frozenset({"data.workers", "data.max_validation_pairs", "patience", "compile"})
-"""Settings that a resumed run may change: they do not decide what the weights become."""
 _VALIDATION_SEED = 0
 _LOG_EVERY_STEPS = 10
 
@@ -96,7 +92,7 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
     """
     is_first_process = rank_zero_only.rank == 0
     if is_first_process:
-        _check_folder(config, folder, resume=options.resume)
+        check_folder(config, folder, resume=options.resume)
     else:
         report = _silent
     on_gpu = _is_on_gpu(options.accelerator)
@@ -136,7 +132,7 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
     trainer = _trainer(config, folder, options, callbacks, on_gpu=on_gpu)
     last = folder / LAST
     if is_first_process and not options.resume:
-        _write_settings(config, folder)
+        begin_folder(config, folder)
     _fit(trainer, module, last if options.resume and last.is_file() else None)
     reached = "no validation yet" if validate.best is None else f"best matchability {validate.best:.3f}, {keep.best}"
     report(f"{trainer.global_step} of {config.epochs * config.steps_per_epoch} steps done; {reached}")
@@ -157,50 +153,6 @@ def _is_on_gpu(accelerator: Accelerator) -> bool:
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("accelerator is gpu, but torch finds no GPU here; choose cpu or auto.")
     return accelerator != "cpu" and torch.cuda.is_available()
-
-
-def _check_folder(config: TrainConfig, folder: Path, *, resume: bool) -> None:
-    path = folder / _SETTINGS_FILE
-    if not resume:
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise OutputError(
-                f"{folder}: is there and not an empty folder; --resume goes on with the run in it, or choose another."
-            )
-        return
-    if not path.is_file():
-        raise OutputError(f"{folder}: there is no run to resume; leave out --resume to start one.")
-    changed = [
-        key for key in _differences(json.loads(path.read_text("utf-8")), _plain(config)) if key not in _FREE_KEYS
-    ]
-    if changed:
-        raise ConfigError(
-            f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or start "
-            "another run in another folder."
-        )
-
-
-def _write_settings(config: TrainConfig, folder: Path) -> None:
-    """Begin the run's folder, once everything that can be checked without training was."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _SETTINGS_FILE).write_text(json.dumps(_plain(config), indent=2) + "\n", "utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
-
-
-def _plain(config: TrainConfig) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(dataclasses.asdict(config), default=str)))
-
-
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key in sorted({*one, *other}):
-        first, second = one.get(key), other.get(key)
-        if isinstance(first, dict) and isinstance(second, dict):
-            found += _differences(first, second, f"{prefix}{key}.")
-        elif first != second:
-            found.append(f"{prefix}{key}")
-    return found
 
 
 def _split(

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PairSource
-from midground.errors import ModelError
+from midground.errors import ConfigError, ModelError
 from midground.evaluation.matchability import Matchability, measure
-from midground.modality.base import MODALITIES
+from midground.modality.base import MODALITIES, Modality
 from midground.modality.bundle import Bundle
 from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
 from midground.modality.learned import LearnedMapper
 from midground.training.checkpoint import Checkpoint, load_checkpoint
+from midground.training.compact import CompactUnet
 from midground.training.convert import Conversion, derived_facts, export_bundle
 
 _SCORE = "matchability on the validation pairs of the training, 0 to 1"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """What of a checkpoint is exported, and how."""
+
+    last_channels: int | None = None
+    """How many of the last channels alone make the bundle, as `CorrelationConfig.n_alone` trained them; all if None."""
+    pairs_name: str = ""
+    """What the card calls the pairs that the bundle is measured on."""
+    overwrite: bool = False
+    """Whether a bundle that exists is replaced."""
+
+
 def export_checkpoint(
     path: Path,
     folder: Path,
+    config: ExportConfig = ExportConfig(),
     *,
     pairs: PairSource | None = None,
-    pairs_name: str = "",
-    overwrite: bool = False,
     progress: Progress = silent,
 ) -> tuple[Conversion, Matchability | None]:
     """Write a checkpoint as a bundle, measured on pairs if there are any.
@@ -35,24 +47,36 @@ def export_checkpoint(
     Args:
         path: A checkpoint of ``midground train``, or the folder of a run, whose best is taken.
         folder: The bundle; its name becomes the model's.
+        config: What is exported, and how.
         pairs: Unit-scaled pairs on which the bundle is measured; what is found becomes part of its card.
-        pairs_name: What the card calls them.
-        overwrite: Whether a bundle that exists is replaced.
         progress: Told after every pair.
 
     Raises:
         ModelError: The checkpoint cannot be read, or the bundle differs from torch.
+        ConfigError: The networks cannot give some of their channels, or have not so many.
         OutputError: The bundle cannot be written.
     """
     checkpoint = load_checkpoint(path)
+    if config.last_channels is not None:
+        checkpoint = _only_last(checkpoint, config.last_channels)
     card = _card(checkpoint, folder.name)
     found = None
     if pairs is not None:
         with tempfile.TemporaryDirectory() as scratch:
             draft = export_bundle(checkpoint.networks, card, Path(scratch) / folder.name).bundle
             found = measure_bundle(draft, pairs, progress=progress)
-        card = replace(card, results=(*card.results, *_results(found, pairs_name)))
-    return export_bundle(checkpoint.networks, card, folder, overwrite=overwrite), found
+        card = replace(card, results=(*card.results, *_results(found, config.pairs_name)))
+    return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), found
+
+
+def _only_last(checkpoint: Checkpoint, n: int) -> Checkpoint:
+    networks: dict[Modality, CompactUnet] = {}
+    for modality, network in checkpoint.networks.items():
+        if not isinstance(network, CompactUnet):
+            raise ConfigError(f"{checkpoint.path}: only a compact network gives its last channels alone.")
+        networks[modality] = network.last_channels(n)
+    # The score is that of all channels.
+    return replace(checkpoint, networks=networks, recipe=f"{checkpoint.recipe}; last {n} channels", score=None)
 
 
 def measure_bundle(bundle: Bundle, pairs: PairSource, *, progress: Progress = silent) -> Matchability:

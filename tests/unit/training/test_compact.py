@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
+from midground.errors import ConfigError  # noqa: E402
 from midground.training.compact import CompactUnet  # noqa: E402
 from midground.training.gradients import OrientedGradients  # noqa: E402
 
@@ -107,3 +108,16 @@ def test_it_learns() -> None:
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_the_last_channels_alone_are_those_of_the_whole_network() -> None:
+    torch.manual_seed(3)
+    network = CompactUnet(2, 5, widths=(8, 12), n_orientations=3).eval()
+    image = torch.rand(1, 2, 32, 48)
+    with torch.inference_mode():
+        part = network.last_channels(2)
+        assert part.out_channels == 2
+        assert not part.training
+        assert torch.allclose(part(image), network(image)[:, -2:], atol=1e-6)
+    with pytest.raises(ConfigError, match="has 5 channels, so its last 6"):
+        network.last_channels(6)

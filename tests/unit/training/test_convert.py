@@ -15,7 +15,7 @@ from midground.core.image import Image
 from midground.errors import ConfigError, ModelError, OutputError
 from midground.modality.base import Modality
 from midground.modality.bundle import Bundle
-from midground.modality.catalogue import DEFAULT_MODEL, find_bundle
+from midground.modality.catalogue import find_bundle
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
@@ -27,6 +27,8 @@ from midground.training.networks import SharedModalityUnet, shared_modality_unet
 from midground.training.weights import load_network  # noqa: E402
 
 pytestmark = pytest.mark.extras
+
+BOOTSTRAP = "sar1-rgb-bootstrap"
 
 
 def seeded(in_channels: int, out_channels: int = 3) -> SharedModalityUnet:
@@ -60,7 +62,7 @@ def weights(
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A card as somebody writes it: without what conversion derives."""
-    document: dict[str, Any] = json.loads(find_bundle(DEFAULT_MODEL).card.to_json())
+    document: dict[str, Any] = json.loads(find_bundle(BOOTSTRAP).card.to_json())
     for key in ("schema", "name", "files", "opset", "generator", "stride_px", "halo_px", "n_channels"):
         del document[key]
     document["results"] = [{"what": "kept", "on": "something", "value": 1}]
@@ -98,7 +100,7 @@ def test_converting_again_gives_the_same_files(weights: dict[Modality, Path], fa
 
 
 def test_the_shipped_bundle_is_what_the_bootstrap_weights_give(shared_data: Path) -> None:
-    bundle = find_bundle(DEFAULT_MODEL)
+    bundle = find_bundle(BOOTSTRAP)
     folder = shared_data / "weights" / "bootstrap"
     networks = {modality: load_network(folder / f"{modality}.safetensors") for modality in ("sar", "optical")}
     assert max(compare(bundle, networks, probes()).values()) <= 2e-3

@@ -11,7 +11,7 @@ import pytest
 from midground.core.image import Image
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.splits import Subset
-from midground.errors import InputError, ModelError, OutputError
+from midground.errors import ConfigError, InputError, ModelError, OutputError
 from midground.evaluation.matchability import measure
 from midground.modality.base import Modality
 from midground.modality.bundle import Bundle
@@ -24,7 +24,7 @@ pytest.importorskip("onnx", reason="needs the extra train")
 
 from midground.training.checkpoint import load_checkpoint  # noqa: E402
 from midground.training.convert import Conversion  # noqa: E402
-from midground.training.ship import export_checkpoint  # noqa: E402
+from midground.training.ship import ExportConfig, export_checkpoint  # noqa: E402
 from midground.training.torch_mapper import TorchMapper  # noqa: E402
 
 pytestmark = pytest.mark.extras
@@ -75,7 +75,9 @@ def test_the_card_says_what_it_is(trained, shipped: Conversion) -> None:
 
 def test_a_bundle_is_measured_on_pairs(trained, tmp_path: Path) -> None:
     pairs = Subset(open_pairs(trained.config.data.train[0].pairs), [0, 3])
-    done, found = export_checkpoint(trained.folder, tmp_path / "tiny", pairs=pairs, pairs_name="two places")
+    done, found = export_checkpoint(
+        trained.folder, tmp_path / "tiny", ExportConfig(pairs_name="two places"), pairs=pairs
+    )
     again = measure(LearnedMapper(done.bundle), pairs)
     assert found is not None
     assert found.numbers() == again.numbers()
@@ -95,11 +97,26 @@ def test_pairs_of_another_kind_are_refused_and_nothing_is_written(trained, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_the_last_channels_alone(trained, tmp_path: Path) -> None:
+    whole = load_checkpoint(trained.folder)
+    done, _ = export_checkpoint(trained.folder, tmp_path / "part", ExportConfig(last_channels=1))
+    card = done.bundle.card
+    assert card.n_channels == 1
+    assert card.training.recipe.endswith("; last 1 channels")
+    image = Image.from_array(np.random.default_rng(0).random((1, 64, 64)).astype(np.float32))
+    part = LearnedMapper(done.bundle).map(image, "sar").channels
+    with torch.inference_mode():
+        all_channels = whole.networks["sar"](torch.from_numpy(image.channels)[None])[0].numpy()
+    np.testing.assert_allclose(part, all_channels[-1:], atol=1e-4)
+    with pytest.raises(ConfigError, match="so its last 99 cannot be had"):
+        export_checkpoint(trained.folder, tmp_path / "none", ExportConfig(last_channels=99))
+
+
 def test_a_bundle_is_not_written_over(trained, tmp_path: Path) -> None:
     first, _ = export_checkpoint(trained.folder, tmp_path / "tiny")
     with pytest.raises(OutputError, match="exists already"):
         export_checkpoint(trained.folder, tmp_path / "tiny")
-    second, _ = export_checkpoint(trained.folder / "last.ckpt", tmp_path / "tiny", overwrite=True)
+    second, _ = export_checkpoint(trained.folder / "last.ckpt", tmp_path / "tiny", ExportConfig(overwrite=True))
     assert second.bundle.sha256 == Bundle.load(tmp_path / "tiny").sha256
     assert (second.bundle.sha256 == first.bundle.sha256) == (
         (trained.folder / "last.ckpt").read_bytes() == (trained.folder / "best.ckpt").read_bytes()

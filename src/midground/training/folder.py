@@ -1,0 +1,72 @@
+"""The folder of a training run: what may begin or go on in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from midground.errors import ConfigError, OutputError
+from midground.training.config import TrainConfig
+
+_SETTINGS_FILE = "settings.json"
+_FREE_KEYS = frozenset({"data.workers", "data.max_validation_pairs", "patience", "compile"})
+"""Settings that a resumed run may change: they do not decide what the weights become."""
+
+
+def check_folder(config: TrainConfig, folder: Path, *, resume: bool) -> None:
+    """Make sure that a run can begin in a folder, or go on in it.
+
+    Raises:
+        OutputError: Something is there already; or, to go on, no run is.
+        ConfigError: The run to go on with had other settings.
+    """
+    path = folder / _SETTINGS_FILE
+    if not resume:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise OutputError(
+                f"{folder}: is there and not an empty folder; --resume goes on with the run in it, or choose another."
+            )
+        return
+    if not path.is_file():
+        raise OutputError(f"{folder}: there is no run to resume; leave out --resume to start one.")
+    try:
+        known = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise OutputError(f"{path}: the settings of the run are damaged ({error}); start another run.") from error
+    changed = [key for key in _differences(known, _plain(config)) if key not in _FREE_KEYS]
+    if changed:
+        raise ConfigError(
+            f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or start "
+            "another run in another folder."
+        )
+
+
+def begin_folder(config: TrainConfig, folder: Path) -> None:
+    """Begin a run's folder, once everything that can be checked without training was.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _SETTINGS_FILE).write_text(json.dumps(_plain(config), indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(dataclasses.asdict(config), default=str)))
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted({*one, *other}):
+        first, second = one.get(key), other.get(key)
+        if isinstance(first, dict) and isinstance(second, dict):
+            found += _differences(first, second, f"{prefix}{key}.")
+        elif first != second:
+            found.append(f"{prefix}{key}")
+    return found

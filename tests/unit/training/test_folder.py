@@ -1,0 +1,48 @@
+"""Folders of training runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from midground.datasets.catalogue import PairsConfig
+from midground.errors import ConfigError, OutputError
+from midground.training.config import DataConfig, SourceConfig, TrainConfig
+from midground.training.folder import begin_folder, check_folder
+
+CONFIG = TrainConfig(name="one", data=DataConfig(train=(SourceConfig(pairs=PairsConfig(path=Path("pairs"))),)))
+
+
+def test_a_run_begins_in_a_new_folder_and_goes_on_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "one"
+    check_folder(CONFIG, folder, resume=False)
+    begin_folder(CONFIG, folder)
+    check_folder(CONFIG, folder, resume=True)
+    with pytest.raises(OutputError, match="is there and not an empty folder"):
+        check_folder(CONFIG, folder, resume=False)
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    begin_folder(CONFIG, tmp_path)
+    other = replace(CONFIG, seed=1, data=replace(CONFIG.data, crop_px=128))
+    with pytest.raises(ConfigError, match=r"other settings \(data\.crop_px, seed\)"):
+        check_folder(other, tmp_path, resume=True)
+    check_folder(replace(CONFIG, patience=3), tmp_path, resume=True)
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no run to resume"):
+        check_folder(CONFIG, tmp_path, resume=True)
+    (tmp_path / "settings.json").write_text("{", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"settings\.json: the settings of the run are damaged"):
+        check_folder(CONFIG, tmp_path, resume=True)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="not an empty folder"):
+        check_folder(CONFIG, tmp_path / "file", resume=False)
+    with pytest.raises(OutputError, match="cannot be written"):
+        begin_folder(CONFIG, tmp_path / "file" / "run")
