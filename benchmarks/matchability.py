@@ -73,7 +73,8 @@ def main() -> None:
         if arguments.features:
             features(ombria, mappers)
     if "vhr" in wanted:
-        vhr = open_pairs(PairsConfig(path=root / "vhr-aligned"))
+        # The files' three SAR bands are one, repeated; the models want one.
+        vhr = open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,)))
         windows(f"vhr-aligned, {len(vhr)} pairs", vhr, mappers)
     if "us" in wanted:
         scenes(root, mappers)

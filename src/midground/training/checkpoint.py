@@ -65,10 +65,11 @@ def facts(config: TrainConfig, inputs: Mapping[Modality, InputSpec], data: tuple
 
 def recipe(config: TrainConfig) -> str:
     """Criterion, optimiser and planned length in one sentence."""
+    start = "" if config.init_from is None else f", started from {Path(config.init_from).name}"
     return (
         f"{config.network.name} networks, criterion {config.criterion.name}, {config.optimizer.name} "
         f"{config.optimizer.learning_rate:g} ({config.optimizer.schedule}), batches of {config.batch_size} pairs of "
-        f"{config.data.crop_px} px, {config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}"
+        f"{config.data.crop_px} px, {config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{start}"
     )
 
 

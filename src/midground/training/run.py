@@ -110,8 +110,6 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
         augment=config.augment,
         seed=config.seed,
     )
-    # Weights that fade away leave numbers next to zero behind, on which processors are up to ten times slower.
-    torch.set_flush_denormal(True)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     workers = default_workers(on_gpu=on_gpu) if config.data.workers is None else config.data.workers
     module = _module(config, n_bands, stream, options, workers=workers, on_gpu=on_gpu)
@@ -270,6 +268,8 @@ def _fit(trainer: lightning.Trainer, module: SharedModality, checkpoint: Path | 
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
+        # Weights that fade away leave numbers next to zero behind, on which processors are up to ten times slower.
+        torch.set_flush_denormal(True)
         try:
             trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as error:
@@ -278,6 +278,8 @@ def _fit(trainer: lightning.Trainer, module: SharedModality, checkpoint: Path | 
         except MidgroundError as error:
             # A process that reads pairs puts its traceback in front.
             raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2]) from error
+        finally:
+            torch.set_flush_denormal(False)
 
 
 def _input_spec(config: TrainConfig, source: ScaledPairs, modality: Modality) -> InputSpec:

@@ -369,3 +369,9 @@ def test_a_mapper_in_training_maps_like_the_network_and_leaves_it_in_training(se
     with torch.inference_mode():
         direct = networks["optical"](torch.from_numpy(values[None, :, :28, :40].copy()))[0].numpy()
     assert np.abs(whole.channels - direct).max() < 1e-6
+
+
+def test_numbers_next_to_zero_are_what_they_were_once_a_run_has_ended(trained) -> None:
+    assert trained.score > 0
+    assert np.float32(1e-40) * np.float32(0.5) > 0
+    assert float(torch.tensor(1e-40) * 0.5) > 0
