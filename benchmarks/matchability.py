@@ -73,7 +73,7 @@ def main() -> None:
         if arguments.features:
             features(ombria, mappers)
     if "vhr" in wanted:
-        # The files' three SAR bands are one, repeated; the models want one.
+        # Grey SAR in three bands that differ by compression alone (one grey level); the models want one band.
         vhr = open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,)))
         windows(f"vhr-aligned, {len(vhr)} pairs", vhr, mappers)
     if "us" in wanted:
