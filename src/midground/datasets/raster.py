@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from jaxtyping import Bool, Float32
-from rasterio import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -63,12 +62,16 @@ class RasterHeader:
             return True
         if self.crs != other.crs:
             return False
-        own, others = Affine(*self.transform), Affine(*other.transform)
-        if own.is_degenerate:
-            return own == others
+        own, others = _matrix(self.transform), _matrix(other.transform)
+        if np.linalg.det(own) == 0:
+            return bool((own == others).all())
         height, width = self.hw
-        moved = (np.subtract(~own @ (others @ corner), corner) for corner in ((0, 0), (width, 0), (0, height)))
-        return max(float(np.abs(offset).max()) for offset in moved) <= _SAME_GRID_PX
+        corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1]], np.float64).T
+        return float(np.abs(np.linalg.solve(own, others @ corners) - corners).max()) <= _SAME_GRID_PX
+
+
+def _matrix(transform: tuple[float, ...]) -> np.ndarray:
+    return np.array([*transform[:6], 0, 0, 1], np.float64).reshape(3, 3)
 
 
 def read_header(path: Path) -> RasterHeader:
