@@ -4,9 +4,10 @@
 
 ``ombria``: test pairs with under 10 % black pixels and some contrast, one central window of each size, searched within
 ±40 px; 96 px also within ±80 px. ``vhr-aligned``: the same on another sensor and scale. ``s1s2-us``: nine windows of
-512 px in each test scene; their truth is the scene's consensus, the median shift over the windows of all mappers of
-the run: each mapper is one of its judges, and shares move by some points with the mappers that are in the run. A name a+b means the channels of both, side by side. ``--features`` adds
-SIFT and XFeat on the ``ombria`` pairs as they are: share of corner errors below 40 px, and below 3 px.
+512 px in each test scene; their truth is the scene's consensus, the median shift over the windows of all mappers of the
+run: each mapper is one of its judges, and shares move by some points with the mappers that are in the run. A name a+b
+means the channels of both, side by side. ``--features`` adds SIFT and XFeat on the ``ombria`` pairs as they are: share
+of corner errors below 40 px, and below 3 px.
 """
 
 from __future__ import annotations
