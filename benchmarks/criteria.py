@@ -17,13 +17,14 @@ from pathlib import Path
 
 from matchability import WINDOWS_PX, Ombria
 from pairs import data_root
+from torch import nn
 
 from midground.cli.config_file import resolve_config
 from midground.datasets.base import PairSource
 from midground.datasets.catalogue import PairsConfig, open_pairs
 from midground.evaluation.config import MatchabilityConfig
 from midground.evaluation.matchability import Matchability, measure
-from midground.training.build import build_networks, network_stride_px
+from midground.training.build import build_networks
 from midground.training.checkpoint import LAST, load_checkpoint
 from midground.training.config import TrainConfig
 from midground.training.run import RunOptions, train
@@ -69,12 +70,11 @@ def main() -> None:
     root = data_root(arguments.data)
     collections: dict[str, PairSource] = {
         "ombria test": Ombria(root),
-        "vhr-aligned": open_pairs(PairsConfig(path=root / "vhr-aligned")),
+        "vhr-aligned": open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,))),
     }
     heads = " | ".join(f"{side} px" for side in WINDOWS_PX)
     print(f"| data | criterion | minutes | steps | {heads} | RMSE | SSIM |\n|---{'|---' * (len(WINDOWS_PX) + 5)}|")
-    first = settings(root, "correlation")
-    untrained = TorchMapper(build_networks(first, {"sar": 1, "optical": 3}), network_stride_px(first.network), {})
+    untrained = TorchMapper(build_networks(settings(root, "correlation"), {"sar": 1, "optical": 3}), {})
     for name, pairs in collections.items():
         print(row(name, "untrained", 0, 0, measure(untrained, pairs, MEASURED)), flush=True)
     for minutes in map(float, arguments.minutes.split(",")):
@@ -82,12 +82,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 config = settings(root, criterion.strip())
                 options = RunOptions(max_minutes=minutes, accelerator="cpu", tell_every_s=1e9)
-                done = train(config, Path(folder) / "run", options, report=lambda line: None)
+                done = train(config, Path(folder) / "run", options)
                 known = load_checkpoint(Path(folder) / "run" / LAST)
-            networks = build_networks(config, {"sar": 1, "optical": 3})
-            for modality, network in known.networks.items():
-                networks[modality] = network
-            mapper = TorchMapper(networks, network_stride_px(config.network), {})
+            mapper = TorchMapper(nn.ModuleDict(dict(known.networks)), {})
             for name, pairs in collections.items():
                 print(row(name, criterion, minutes, done.n_steps, measure(mapper, pairs, MEASURED)), flush=True)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
 from midground.cli import options
-from midground.errors import ConfigError, unknown_name
-
-ACCELERATORS = ("auto", "cpu", "gpu")
+from midground.errors import ConfigError
 
 
 def train(
@@ -39,12 +37,12 @@ def train(
     from midground.cli.config_file import resolve_config
     from midground.training.config import Accelerator, TrainConfig
 
-    if accelerator not in ACCELERATORS:
-        raise unknown_name("accelerator", accelerator, ACCELERATORS)
+    options.require_known("accelerator", accelerator, get_args(Accelerator))
     if max_minutes is not None and max_minutes <= 0:
         raise ConfigError(f"--max-minutes must be more than 0, found {max_minutes:g}.")
     resolved = resolve_config(TrainConfig, file=options.existing(config), settings=settings or ())
     folder = Path("runs") / resolved.name if output is None else output
+    from midground.training.callbacks import silent
     from midground.training.run import RunOptions
     from midground.training.run import train as run
 
@@ -58,12 +56,8 @@ def train(
             devices=devices,
             deterministic=deterministic,
         ),
-        report=_silent if quiet else _tell,
+        report=silent if quiet else _tell,
     )
-
-
-def _silent(line: str) -> None:
-    del line
 
 
 def _tell(line: str) -> None:

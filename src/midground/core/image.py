@@ -65,3 +65,17 @@ class Image:
         """Cut out a window that lies inside the image."""
         rows, columns = slice(top, top + height), slice(left, left + width)
         return Image(self.channels[:, rows, columns], self.valid[rows, columns])
+
+    def crop_padded(self, top: int, left: int, height: int, width: int) -> Image:
+        """Cut out a window that may reach beyond the image; what lies outside is invalid."""
+        rows = slice(max(top, 0), min(top + height, self.hw[0]))
+        columns = slice(max(left, 0), min(left + width, self.hw[1]))
+        if rows.stop - rows.start == height and columns.stop - columns.start == width:
+            return self.crop(top, left, height, width)
+        channels = np.zeros((self.n_channels, height, width), np.float32)
+        valid = np.zeros((height, width), bool)
+        if rows.start < rows.stop and columns.start < columns.stop:
+            inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+            channels[:, inside[0], inside[1]] = self.channels[:, rows, columns]
+            valid[inside] = self.valid[rows, columns]
+        return Image(channels, valid)

@@ -40,11 +40,12 @@ def window_shifts_px(
         search_px: Largest shift in x and y from the same place.
         per_side: Windows along each side.
     """
+    area_px = window_px + 2 * search_px
     shifts = []
     for top in _starts(moving.hw[0], window_px, search_px, per_side):
         for left in _starts(moving.hw[1], window_px, search_px, per_side):
-            template = _cut(moving, top, left, window_px)
-            area = _cut(fixed, top - search_px, left - search_px, window_px + 2 * search_px)
+            template = moving.crop_padded(top, left, window_px, window_px)
+            area = fixed.crop_padded(top - search_px, left - search_px, area_px, area_px)
             surface = correlation_surface(template, area)
             if surface.max() <= -1:
                 shifts.append(np.full(2, np.inf))
@@ -61,15 +62,3 @@ def _starts(length: int, window_px: int, search_px: int, n: int) -> list[int]:
     if n == 1:
         return [middle]
     return [middle - slack // 2 + round(slack * index / (n - 1)) for index in range(n)]
-
-
-def _cut(image: Image, top: int, left: int, side: int) -> Image:
-    """A square that may reach beyond the image, where it is invalid."""
-    height, width = image.hw
-    rows, columns = slice(max(top, 0), min(top + side, height)), slice(max(left, 0), min(left + side, width))
-    channels = np.zeros((image.n_channels, side, side), np.float32)
-    valid = np.zeros((side, side), bool)
-    inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-    channels[:, inside[0], inside[1]] = image.channels[:, rows, columns]
-    valid[inside] = image.valid[rows, columns]
-    return Image(channels, valid)

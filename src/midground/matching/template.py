@@ -155,19 +155,9 @@ class _Pair:
 
 
 def _cut(image: Image, centre: np.ndarray, size: int) -> Image:
-    """Cut a square; what lies outside the image is invalid."""
-    left, top = np.rint(centre - (size - 1) / 2).astype(int)
-    height, width = image.hw
-    rows, columns = slice(max(top, 0), min(top + size, height)), slice(max(left, 0), min(left + size, width))
-    if rows.stop - rows.start == size and columns.stop - columns.start == size:
-        return Image(image.channels[:, rows, columns], image.valid[rows, columns])
-    channels = np.zeros((image.n_channels, size, size), np.float32)
-    valid = np.zeros((size, size), bool)
-    if rows.start < rows.stop and columns.start < columns.stop:
-        inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-        channels[:, inside[0], inside[1]] = image.channels[:, rows, columns]
-        valid[inside] = image.valid[rows, columns]
-    return Image(channels, valid)
+    """Cut a square around a point; what lies outside the image is invalid."""
+    left, top = (int(value) for value in np.rint(centre - (size - 1) / 2))
+    return image.crop_padded(top, left, size, size)
 
 
 def _match_one(

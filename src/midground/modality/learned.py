@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,6 +10,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from midground.core.image import Image
+from midground.core.processors import usable_cpus
 from midground.core.progress import Progress, silent
 from midground.errors import InputError, ModelError, unknown_name
 from midground.modality.base import InputSpec, Modality
@@ -57,7 +57,7 @@ class LearnedMapper:
     ) -> None:
         self.bundle = bundle
         self._providers = _installed(providers or ("CPU",))
-        self._threads = threads or _usable_cpus()
+        self._threads = threads or usable_cpus()
         self._sizes = sizes or WindowSizes()
         self._networks: dict[Modality, Network | LocalNetwork] = {}
 
@@ -225,9 +225,3 @@ def _installed(providers: Sequence[str]) -> list[str]:
             raise unknown_name("execution provider", short, known)
         found.append(known[names[0]])
     return found
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -18,8 +18,9 @@ from midground.training.criterion_configs import (
     ReconstructionConfig,
 )
 from midground.training.grayscale import GrayscaleCriterion
-from midground.training.networks import STRIDE_PX, Activation, SharedModalityUnet, shared_modality_unet
+from midground.training.networks import Activation, shared_modality_unet
 from midground.training.reconstruction import ReconstructionCriterion
+from midground.training.weights import Network
 
 try:
     import torch
@@ -34,7 +35,7 @@ _LEAST_RATE = 0.01
 
 def build_network(
     config: NetworkConfig, in_channels: int, out_channels: int, activation: Activation = "sigmoid"
-) -> SharedModalityUnet | CompactUnet:
+) -> Network:
     """One network with random weights.
 
     Args:
@@ -46,11 +47,6 @@ def build_network(
     if config.name == "efficientnet" or activation == "none":
         return shared_modality_unet(in_channels, out_channels, activation)
     return CompactUnet(in_channels, out_channels, widths=config.widths, n_orientations=config.n_orientations)
-
-
-def network_stride_px(config: NetworkConfig) -> int:
-    """What sides of an image are multiples of, px."""
-    return STRIDE_PX if config.name == "efficientnet" else int(2 ** len(config.widths))
 
 
 def build_networks(config: TrainConfig, n_bands: Mapping[Modality, int]) -> nn.ModuleDict:

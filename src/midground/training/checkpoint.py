@@ -13,9 +13,8 @@ from midground.core.radiometry import Scaling
 from midground.errors import DependencyError, ModelError
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.build import build_network
-from midground.training.compact import CompactUnet
 from midground.training.config import CardConfig, NetworkConfig, TrainConfig
-from midground.training.networks import SharedModalityUnet
+from midground.training.weights import Network
 
 try:
     import torch
@@ -33,7 +32,7 @@ class Checkpoint:
     """Networks with what is known about them."""
 
     path: Path
-    networks: Mapping[Modality, SharedModalityUnet | CompactUnet]
+    networks: Mapping[Modality, Network]
     """In evaluation mode."""
     inputs: Mapping[Modality, InputSpec]
     """Bands and radiometry."""
@@ -96,7 +95,7 @@ def _checkpoint(path: Path, state: Mapping[str, Any], known: Mapping[str, Any]) 
     settings["widths"] = tuple(settings["widths"])
     network_config = NetworkConfig(**settings)
     inputs = {modality: _input_spec(known["inputs"][modality]) for modality in MODALITIES}
-    networks: dict[Modality, SharedModalityUnet | CompactUnet] = {}
+    networks: dict[Modality, Network] = {}
     for modality in MODALITIES:
         network = build_network(network_config, int(known["n_bands"][modality]), n_channels)
         try:

@@ -1,4 +1,4 @@
-"""A compact U-Net: the network of the shipped default, small enough to be trained and run on a laptop's processor.
+"""A compact U-Net: the network of the shipped ``sar1-rgb``, small enough to be trained and run on a laptop's processor.
 
 It reads squares of 2 × 2 px as one, and writes them so. No layer looks at the image as a whole, so a window with a
 margin is mapped like the same pixels of the scene.

@@ -32,6 +32,7 @@ import numpy as np
 from midground.errors import DependencyError, ModelError
 from midground.training.compact import CompactUnet
 from midground.training.networks import STRIDE_PX, SharedModalityUnet
+from midground.training.weights import Network
 
 try:
     import onnx
@@ -116,7 +117,7 @@ def _weighted_mean(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tenso
     return pool
 
 
-def export_onnx(network: SharedModalityUnet | CompactUnet) -> bytes:
+def export_onnx(network: Network) -> bytes:
     """Write a network as an ONNX graph; the same network gives the same bytes.
 
     Args:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from midground.core.processors import usable_cpus
 from midground.errors import DependencyError
 from midground.training.sampling import SampleStream
 
@@ -85,5 +85,4 @@ def batches(stream: SampleStream, plan: Plan, step: Callable[[], int]) -> DataLo
 
 def default_workers(*, on_gpu: bool) -> int:
     """Processes that read pairs: none beside a network that needs all processors, several beside a GPU."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MAX_WORKERS, cpus - 1) if on_gpu else 0
+    return min(_MAX_WORKERS, usable_cpus() - 1) if on_gpu else 0

@@ -16,9 +16,8 @@ from midground.datasets.splits import Subset, split_by_place
 from midground.errors import ConfigError, DependencyError, InputError, MidgroundError
 from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
-from midground.training.build import network_stride_px
-from midground.training.callbacks import Keep, Realign, Report, Tell, Validate
-from midground.training.checkpoint import BEST, LAST, facts, find_checkpoint, read_state, weights_of
+from midground.training.callbacks import Keep, Realign, Report, Tell, Validate, silent
+from midground.training.checkpoint import facts, find_checkpoint, read_state, weights_of
 from midground.training.config import Accelerator, TrainConfig
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan, default_workers
@@ -74,7 +73,9 @@ class TrainResult:
     """Rate at the end, over all devices."""
 
 
-def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(), *, report: Report) -> TrainResult:
+def train(
+    config: TrainConfig, folder: Path, options: RunOptions = RunOptions(), *, report: Report = silent
+) -> TrainResult:
     """Train a shared modality.
 
     The folder receives the settings, the checkpoints ``last.ckpt`` and ``best.ckpt``, and TensorBoard's files.
@@ -94,7 +95,7 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
     if is_first_process:
         check_folder(config, folder, resume=options.resume)
     else:
-        report = _silent
+        report = silent
     on_gpu = _is_on_gpu(options.accelerator)
     sources = [open_pairs(source.pairs) for source in config.data.train]
     held_out = None if config.data.validation is None else open_pairs(config.data.validation)
@@ -122,29 +123,24 @@ def train(config: TrainConfig, folder: Path, options: RunOptions = RunOptions(),
         for source, pairs in zip(config.data.train, training, strict=True)
     )
     module.facts = facts(config, inputs, data) | {"n_bands": n_bands}
-    mapper = TorchMapper(module.networks, network_stride_px(config.network), inputs)
+    mapper = TorchMapper(module.networks, inputs)
     validate = Validate(config, validation, mapper, report)
     keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
     tell = Tell(config, report, every_s=options.tell_every_s)
     callbacks = [tell, validate, Realign(config, training, mapper, report), keep]
     trainer = _trainer(config, folder, options, callbacks, on_gpu=on_gpu)
-    last = folder / LAST
     if is_first_process and not options.resume:
         begin_folder(config, folder)
-    _fit(trainer, module, last if options.resume and last.is_file() else None)
+    _fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
     reached = "no validation yet" if validate.best is None else f"best matchability {validate.best:.3f}, {keep.best}"
     report(f"{trainer.global_step} of {config.epochs * config.steps_per_epoch} steps done; {reached}")
     return TrainResult(
-        folder / BEST if (folder / BEST).is_file() else None,
-        last if last.is_file() else None,
+        keep.best if keep.best.is_file() else None,
+        keep.last if keep.last.is_file() else None,
         validate.best,
         trainer.global_step,
         tell.pairs_per_s,
     )
-
-
-def _silent(line: str) -> None:
-    del line
 
 
 def _is_on_gpu(accelerator: Accelerator) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from midground.core.image import Image
 from midground.datasets.base import PairSource, PixelWindow
 from midground.errors import InputError
+from midground.modality.padding import fill_with_mean
 from midground.training.augment import AugmentConfig, draw_placement, vary_optical, vary_sar
 
 Alignment = Mapping[str, tuple[int, int] | None]
@@ -104,7 +105,8 @@ class SampleStream:
         images = [placement.apply(image.channels, self._crop_px) for image in (sar, optical)]
         varied_sar = vary_sar(images[0], self._augment, rng)
         varied_optical = vary_optical(images[1], self._augment, rng)
-        return Sample(_filled(varied_sar, valid[0]), _filled(varied_optical, valid[0]), valid.astype(np.float32))
+        sar_channels, optical_channels = (fill_with_mean(image, valid[0]) for image in (varied_sar, varied_optical))
+        return Sample(sar_channels, optical_channels, valid.astype(np.float32))
 
     def _pair(self, number: int) -> tuple[int, int]:
         epoch, position = divmod(number, self._n_epoch)
@@ -134,9 +136,9 @@ def _read(
     # One reading that covers both windows; what lies outside the image is invalid.
     rows, columns = _cover(top, side_px, y, height), _cover(left, side_px, x, width)
     pair = source.read(index, PixelWindow(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]))
-    moved = (top + y - rows[0], left + x - columns[0])
-    still = (top - rows[0], left - columns[0])
-    return _cut(pair.sar, moved, side_px), _cut(pair.optical, still, side_px)
+    top, left = top - rows[0], left - columns[0]
+    sar = pair.sar.crop_padded(top + y, left + x, side_px, side_px)
+    return sar, pair.optical.crop_padded(top, left, side_px, side_px)
 
 
 def _origin(length: int, side_px: int, shift: int, rng: np.random.Generator) -> int:
@@ -147,22 +149,3 @@ def _origin(length: int, side_px: int, shift: int, rng: np.random.Generator) -> 
 
 def _cover(start: int, side_px: int, shift: int, length: int) -> tuple[int, int]:
     return max(0, min(start, start + shift)), min(length, max(start, start + shift) + side_px)
-
-
-def _cut(image: Image, origin: tuple[int, int], side_px: int) -> Image:
-    """A square of an image that may reach beyond it."""
-    channels = np.zeros((image.n_channels, side_px, side_px), np.float32)
-    valid = np.zeros((side_px, side_px), bool)
-    (top, left), (height, width) = origin, image.hw
-    rows, columns = slice(max(top, 0), min(top + side_px, height)), slice(max(left, 0), min(left + side_px, width))
-    inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-    channels[:, inside[0], inside[1]] = image.channels[:, rows, columns]
-    valid[inside] = image.valid[rows, columns]
-    return Image(channels, valid)
-
-
-def _filled(channels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """As :class:`midground.modality.learned.LearnedMapper` fills what holds no data: with the mean of the rest."""
-    if valid.all() or not valid.any():
-        return channels
-    return np.where(valid, channels, channels[:, valid].mean(axis=1)[:, None, None]).astype(np.float32)

@@ -12,7 +12,7 @@ from midground.datasets.base import PairSource
 from midground.errors import ConfigError, ModelError
 from midground.evaluation.matchability import Matchability, measure
 from midground.modality.base import MODALITIES, Modality
-from midground.modality.bundle import Bundle
+from midground.modality.bundle import write_bundle
 from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
 from midground.modality.learned import LearnedMapper
 from midground.training.checkpoint import Checkpoint, load_checkpoint
@@ -60,13 +60,15 @@ def export_checkpoint(
     if config.last_channels is not None:
         checkpoint = _only_last(checkpoint, config.last_channels)
     card = _card(checkpoint, folder.name)
-    found = None
-    if pairs is not None:
-        with tempfile.TemporaryDirectory() as scratch:
-            draft = export_bundle(checkpoint.networks, card, Path(scratch) / folder.name).bundle
-            found = measure_bundle(draft, pairs, progress=progress)
+    if pairs is None:
+        return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), None
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = export_bundle(checkpoint.networks, card, Path(scratch) / folder.name)
+        found = measure(LearnedMapper(draft.bundle), pairs, progress=progress)
+        card = draft.bundle.card
         card = replace(card, results=(*card.results, *_results(found, config.pairs_name)))
-    return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), found
+        graphs = {modality: draft.bundle.read(modality) for modality in MODALITIES}
+    return replace(draft, bundle=write_bundle(folder, card, graphs, overwrite=config.overwrite)), found
 
 
 def _only_last(checkpoint: Checkpoint, n: int) -> Checkpoint:
@@ -79,11 +81,6 @@ def _only_last(checkpoint: Checkpoint, n: int) -> Checkpoint:
     return replace(checkpoint, networks=networks, recipe=f"{checkpoint.recipe}; last {n} channels", score=None)
 
 
-def measure_bundle(bundle: Bundle, pairs: PairSource, *, progress: Progress = silent) -> Matchability:
-    """Matchability of a bundle as it will be run."""
-    return measure(LearnedMapper(bundle), pairs, progress=progress)
-
-
 def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:
     on = f"{pairs_name}, {found.n_pairs} pairs, one central window searched within {found.config.search_px} px"
     return [Measurement(what=f"{name}, share", on=on, value=round(value, 4)) for name, value in found.numbers().items()]
@@ -91,7 +88,9 @@ def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:
 
 def _card(checkpoint: Checkpoint, name: str) -> Card:
     known = checkpoint.card
-    scores = () if checkpoint.score is None else (checkpoint.score,)
+    results: tuple[Measurement, ...] = ()
+    if checkpoint.score is not None:
+        results = (Measurement(what=_SCORE, on="pairs held out by place", value=round(checkpoint.score, 4)),)
     widths = {modality: network.out_channels for modality, network in checkpoint.networks.items()}
     if len(set(widths.values())) != 1:
         raise ModelError(f"{checkpoint.path}: the two networks give different numbers of channels: {widths}.")
@@ -104,9 +103,7 @@ def _card(checkpoint: Checkpoint, name: str) -> Card:
         n_channels=widths["sar"],
         gsd_m=known.gsd_m,
         training=Training(data=checkpoint.data, recipe=checkpoint.recipe),
-        results=tuple(
-            Measurement(what=_SCORE, on="pairs held out by place", value=round(score, 4)) for score in scores
-        ),
+        results=results,
         licence=known.licence,
         imagery_notice=known.imagery_notice,
         sources=known.sources,

@@ -23,8 +23,7 @@ class TorchMapper:
     """Maps with two networks of torch, in evaluation mode for the time of a call; follows the ``Mapper`` protocol.
 
     Args:
-        networks: The networks by modality.
-        stride_px: What sides of an image are padded to multiples of.
+        networks: The networks by modality; each has a ``stride_px``.
         inputs: What each modality's input holds.
         name: What tables call it.
     """
@@ -35,12 +34,11 @@ class TorchMapper:
     def __init__(
         self,
         networks: nn.ModuleDict,
-        stride_px: int,
         inputs: Mapping[Modality, InputSpec],
         *,
         name: str = "in training",
     ) -> None:
-        self.name, self._networks, self._stride_px, self._inputs = name, networks, stride_px, dict(inputs)
+        self.name, self._networks, self._inputs = name, networks, dict(inputs)
 
     @property
     def inputs(self) -> dict[Modality, InputSpec]:
@@ -56,7 +54,7 @@ class TorchMapper:
         network.eval()
         try:
             with torch.inference_mode():
-                batch = torch.from_numpy(pad_to_stride(image, self._stride_px)).to(device)
+                batch = torch.from_numpy(pad_to_stride(image, network.stride_px)).to(device)
                 shared = network(batch)[0, :, : image.hw[0], : image.hw[1]].float().cpu().numpy()
         finally:
             network.train(was_training)

@@ -80,3 +80,16 @@ def test_crop_cuts_channels_and_mask_alike():
 
     assert part.channels[0].tolist() == [[0, 8, 9], [12, 13, 14]]
     assert part.valid.tolist() == [[False, True, True], [True, True, True]]
+
+
+def test_a_window_may_reach_beyond_the_image():
+    image = Image.from_array(np.arange(1, 7, dtype=np.float32).reshape(2, 3))
+    inside = image.crop_padded(0, 1, 2, 2)
+    np.testing.assert_array_equal(inside.channels, image.crop(0, 1, 2, 2).channels)
+    around = image.crop_padded(-1, 1, 2, 4)
+    np.testing.assert_array_equal(around.channels, [[[0, 0, 0, 0], [2, 3, 0, 0]]])
+    np.testing.assert_array_equal(around.valid, [[False] * 4, [True, True, False, False]])
+    for top, left in ((5, 0), (0, -9), (-3, 7)):
+        outside = image.crop_padded(top, left, 2, 2)
+        assert outside.hw == (2, 2)
+        assert not outside.valid.any()

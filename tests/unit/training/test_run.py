@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 lightning = pytest.importorskip("lightning", reason="needs the extra train")
 
 from midground.training import callbacks  # noqa: E402
-from midground.training.build import build_networks, network_stride_px  # noqa: E402
+from midground.training.build import build_networks  # noqa: E402
 from midground.training.checkpoint import load_checkpoint  # noqa: E402
 from midground.training.module import SharedModality  # noqa: E402
 from midground.training.run import RunOptions, TrainResult, train  # noqa: E402
@@ -69,11 +69,11 @@ def test_training_beats_the_untrained_network_on_places_that_it_never_saw(traine
     _, rest = split_by_place(pairs, config.data.validation_share)
     held_out = Subset(pairs, rest)
     torch.manual_seed(config.seed)
-    untrained = TorchMapper(build_networks(config, N_BANDS), network_stride_px(config.network), {})
+    untrained = TorchMapper(build_networks(config, N_BANDS), {})
     before = measure(untrained, held_out, config.validation).score
     for name in ("best.ckpt", "last.ckpt"):
         networks = torch.nn.ModuleDict(dict(load_checkpoint(trained.folder / name).networks))
-        after = measure(TorchMapper(networks, 4, {}), held_out, config.validation).score
+        after = measure(TorchMapper(networks, {}), held_out, config.validation).score
         assert after > before + 0.04, name
     assert trained.score > before + 0.06
 
@@ -361,11 +361,11 @@ def test_a_mapper_in_training_maps_like_the_network_and_leaves_it_in_training(se
     values = np.random.default_rng(0).random((3, 30, 41), np.float32)
     valid = np.ones((30, 41), bool)
     valid[5:9] = False
-    mapped = TorchMapper(networks, 4, {}).map(Image(values, valid), "optical")
+    mapped = TorchMapper(networks, {}).map(Image(values, valid), "optical")
     assert mapped.channels.shape == (4, 30, 41)
     assert not mapped.channels[:, ~valid].any()
     assert networks["optical"].training
-    whole = TorchMapper(networks, 4, {}).map(Image.from_array(values[:, :, :40][:, :28]), "optical")
+    whole = TorchMapper(networks, {}).map(Image.from_array(values[:, :, :40][:, :28]), "optical")
     with torch.inference_mode():
         direct = networks["optical"](torch.from_numpy(values[None, :, :28, :40].copy()))[0].numpy()
     assert np.abs(whole.channels - direct).max() < 1e-6

@@ -49,7 +49,7 @@ def test_the_bundle_maps_like_torch(
     values = np.random.default_rng(2).random((n_bands, *hw), np.float32)
     image = Image(np.where(valid, values, np.float32(0)), valid)
     found = LearnedMapper(shipped.bundle, sizes=sizes).map(image, modality)
-    wanted = TorchMapper(networks, 4, {}).map(image, modality)
+    wanted = TorchMapper(networks, {}).map(image, modality)
     assert found.channels.shape == (4, *hw)
     assert np.abs(found.channels - wanted.channels).max() < 1e-4
     assert np.array_equal(found.valid, valid)
