@@ -1,6 +1,6 @@
 """``ombria-shift``: 60 real pairs of 192 × 192 px with a known shift, the protocol that other tools were measured on.
 
-    python benchmarks/peers_shift.py [--data FOLDER] [--n 60] [--model default|none] [--search 24]
+    python benchmarks/peers_shift.py [--data FOLDER] [--n 60] [--model default|none] [--lead structure|model] [--search 24]
 
 A pair counts as within d px if the average corner error is below d; a rejected registration counts as a failure in the
 rows "verdict counts" and with its transform, if it has one, in the others. The pairs themselves are aligned to about
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--n", type=int, default=60)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--lead", default="structure")
     parser.add_argument(
         "--search", type=int, default=None, help="largest shift searched, px; half the image if omitted"
     )
@@ -52,6 +53,7 @@ def main() -> None:
                 pair.moving,
                 transform=transform,
                 model=None if arguments.model == "none" else arguments.model,
+                lead=arguments.lead,
                 search_px=arguments.search,
             )
             seconds.append(time.perf_counter() - start)

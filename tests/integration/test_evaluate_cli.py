@@ -16,7 +16,7 @@ QUICK = ["--set", "windows_px=[48,32]", "--set", "search_px=16", "--pairs-set", 
 def test_models_are_compared_in_a_table(cli, simulated_pairs: Path) -> None:
     done = cli("evaluate", "structure,none", simulated_pairs, "--limit", 3, *QUICK)
     assert (done.code, done.err) == (0, "")
-    head, structure, grey, note = done.out.splitlines()
+    head, structure, grey, note, psnr = done.out.splitlines()
     columns = "model  score  window 48 px  window 32 px  sift ACE < 40 px  sift ACE < 3 px  RMSE  PSNR dB  SSIM"
     assert head.split() == columns.split()
     assert structure.startswith("structure  0.")
@@ -24,8 +24,9 @@ def test_models_are_compared_in_a_table(cli, simulated_pairs: Path) -> None:
     # Columns lie below one another.
     assert structure.index(structure.split()[1]) == grey.index(grey.split()[1]) == head.index("score")
     assert note == (
-        "Shares of all 3 pairs. Windows: within 3 px, searched within ±16 px. Equal images have an infinite PSNR (–)."
+        "Windows: share of all 3 of a size, within 3 px, searched within ±16 px. Matchers: share of all 3 pairs."
     )
+    assert psnr == "Equal images have an infinite PSNR (–)."
 
 
 def test_json_holds_everything(cli, simulated_pairs: Path, tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_pairs_may_be_named_in_yaml(cli, simulated_pairs: Path, tmp_path: Path) 
     (tmp_path / "pairs.yaml").write_text(f"path: {simulated_pairs}\nbands_optical: [1]\n")
     done = cli("evaluate", "none", tmp_path / "pairs.yaml", "--limit", 100, *QUICK)
     assert done.code == 0, done
-    assert "Shares of all 14 pairs." in done.out
+    assert "share of all 14 pairs." in done.out
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ YAML = """\
 name: tiny
 n_channels: 4
 network: {{name: compact, widths: [8, 12], n_orientations: 2}}
-criterion: {{name: correlation, window_px: [24, 32], search_px: 12, n_windows: 2}}
+criterion: {{name: correlation, window_px: [24, 32], search_px: 12, frame_shift_px: 0, n_windows: 2}}
 data:
   train:
     - pairs: {{path: {pairs}, sar_scale: power}}

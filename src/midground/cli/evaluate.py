@@ -105,4 +105,9 @@ def _table(rows: dict[str, Matchability]) -> list[str]:
     widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in [heads, *body]]
     share = f"within {first.config.success_px:g} px, searched within ±{first.config.search_px} px"
-    return [*lines, f"Shares of all {first.n_pairs} pairs. Windows: {share}. Equal images have an infinite PSNR (–)."]
+    n_windows = len(next(iter(first.window_errors.values())))
+    lines.append(f"Windows: share of all {n_windows} of a size, {share}. Matchers: share of all {first.n_pairs} pairs.")
+    for name, summary in first.similarity.items():
+        if summary.n_defined < summary.n_total:
+            lines.append(f"{name}: mean of the {summary.n_defined} pairs of {summary.n_total} that have it.")
+    return [*lines, "Equal images have an infinite PSNR (–)."]

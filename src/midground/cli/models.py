@@ -110,10 +110,6 @@ def export(
             "--pairs", metavar="PAIRS", help="Measure the bundle on these: a collection, or YAML that names one."
         ),
     ] = None,
-    last_channels: Annotated[
-        int | None,
-        typer.Option("--last-channels", min=1, metavar="N", help="Only those, as criterion.n_alone trained them."),
-    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
@@ -127,7 +123,7 @@ def export(
     with progress_bars(quiet=quiet) as progress:
         source = None if pairs is None else open_pairs(read_pairs_config(pairs, None), progress=progress)
         name = "" if pairs is None else pairs.stem
-        config = ExportConfig(last_channels=last_channels, pairs_name=name, overwrite=overwrite)
+        config = ExportConfig(pairs_name=name, overwrite=overwrite)
         done, found = export_checkpoint(checkpoint, output, config, pairs=source, progress=progress)
     for modality, difference in done.differences.items():
         typer.echo(f"{modality}: results differ from torch's by {difference:.1e} at most")

@@ -43,6 +43,9 @@ class MatchabilityConfig:
     """Largest shift searched in x and y, px."""
     windows_per_side: int = 1
     """Windows of a size along each side of an image; one lies in the middle."""
+    frame_shift_px: int = 24
+    """Rows and columns, up to this number, that are left out above and left of the SAR image before it is mapped, px.
+    In two equal frames, a network can find windows by their distance from the borders."""
     success_px: float = 3.0
     """Largest error of a window that counts as found, px."""
     window_warp: WarpConfig = field(default_factory=WarpConfig)
@@ -63,8 +66,8 @@ class MatchabilityConfig:
     def __post_init__(self) -> None:
         if not self.windows_px or min(self.windows_px) < 8:
             raise ConfigError(f"windows_px must be one or more sides from 8 px up, found {list(self.windows_px)}.")
-        if self.search_px < 1 or self.windows_per_side < 1:
-            raise ConfigError("search_px and windows_per_side must be 1 or more.")
+        if self.search_px < 1 or self.windows_per_side < 1 or self.frame_shift_px < 0:
+            raise ConfigError("search_px and windows_per_side must be 1 or more, frame_shift_px not negative.")
         unknown = [name for name in self.matchers if name not in FEATURE_MATCHERS]
         if unknown:
             raise ConfigError(f"matchers names '{unknown[0]}'; known are {', '.join(FEATURE_MATCHERS)}.")

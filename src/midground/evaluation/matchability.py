@@ -19,6 +19,7 @@ from midground.core.transforms import Transform
 from midground.datasets.base import Pair, PairSource
 from midground.errors import InputError, RegistrationError
 from midground.evaluation.config import MatchabilityConfig
+from midground.evaluation.frames import map_in_frame
 from midground.evaluation.warps import draw_warp
 from midground.evaluation.windows import window_errors_px
 from midground.matching.base import Matcher
@@ -121,21 +122,22 @@ def _measure_pair(
     mapper: Mapper, pair: Pair, index: int, config: MatchabilityConfig, matchers: Mapping[str, Matcher]
 ) -> _Row:
     optical = mapper.map(pair.optical, "optical")
-    mapped: dict[bytes, Image] = {}
+    mapped: dict[tuple[bytes, int], Image] = {}
 
-    def warped(warp: Transform) -> Image:
-        """The SAR image, warped before it is mapped; each warp is mapped once."""
-        key = warp.matrix.tobytes()
+    def sar_under(warp: Transform, frame_shift_px: int = 0) -> Image:
+        """The SAR image, warped before it is mapped; the same is mapped once."""
+        key = (warp.matrix.tobytes(), frame_shift_px)
         if key not in mapped:
             is_identity = np.array_equal(warp.matrix, np.eye(3))
-            mapped[key] = mapper.map(pair.sar if is_identity else warp_image(pair.sar, warp, pair.sar.hw), "sar")
+            sar = pair.sar if is_identity else warp_image(pair.sar, warp, pair.sar.hw)
+            mapped[key] = map_in_frame(mapper, sar, index, frame_shift_px)
         return mapped[key]
 
     window_warp = draw_warp(config.window_warp, index, pair.sar.hw)
     feature_warp = draw_warp(config.feature_warp, index, pair.sar.hw)
     windows = {
         side: window_errors_px(
-            warped(window_warp),
+            sar_under(window_warp, config.frame_shift_px),
             optical,
             window_warp.inverse(),
             window_px=side,
@@ -145,10 +147,10 @@ def _measure_pair(
         for side in config.windows_px
     }
     corners = {
-        name: feature_error_px(matcher, warped(feature_warp), optical, feature_warp.inverse(), config.estimate)
+        name: feature_error_px(matcher, sar_under(feature_warp), optical, feature_warp.inverse(), config.estimate)
         for name, matcher in matchers.items()
     }
-    similarity = _similarity(warped(Transform.identity()), optical) if config.similarity else {}
+    similarity = _similarity(sar_under(Transform.identity()), optical) if config.similarity else {}
     return _Row(windows, corners, similarity)
 
 

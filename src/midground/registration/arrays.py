@@ -23,7 +23,7 @@ from midground.registration.level import Attempt, attempt
 from midground.registration.outcome import Frame, Shown, assemble
 from midground.registration.pair import warp_image
 from midground.registration.result import Registration
-from midground.registration.run import Run, Stopwatch, build_mappers
+from midground.registration.run import Run, Stopwatch, build_mappers, most_particular
 
 WORKING_PX = 1536
 """Longest side of the working grid; larger images are reduced."""
@@ -175,11 +175,12 @@ def _as_wanted(image: Image, mappers: Sequence[Mapper], modality: Modality) -> I
     """Repeat a single band, or average several into one, as the learned mapper's input asks for."""
     if min(image.hw) < MIN_SIDE_PX:
         raise InputError(f"The {modality} array has {image.hw[0]} × {image.hw[1]} px; {MIN_SIDE_PX} px are needed.")
-    n_wanted = len(mappers[-1].inputs[modality].bands)
+    particular = most_particular(mappers)
+    n_wanted = len(particular.inputs[modality].bands)
     if image.n_channels == n_wanted:
         return image
     if image.n_channels == 1:
         return Image(np.repeat(image.channels, n_wanted, axis=0), image.valid)
     raise ConfigError(
-        f"The {modality} array has {image.n_channels} bands, but '{mappers[-1].name}' wants {n_wanted}: pass those."
+        f"The {modality} array has {image.n_channels} bands, but '{particular.name}' wants {n_wanted}: pass those."
     )

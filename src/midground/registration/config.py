@@ -14,6 +14,8 @@ from midground.modality.base import MODALITIES, Modality
 
 TransformChoice = TransformKind | Literal["auto"]
 TRANSFORM_CHOICES: tuple[str, ...] = (*TRANSFORM_KINDS, "auto")
+Lead = Literal["structure", "model"]
+LEADS: tuple[Lead, ...] = get_args(Lead)
 Georeference = Literal["auto", "ignore"]
 GEOREFERENCE_CHOICES: tuple[Georeference, ...] = get_args(Georeference)
 
@@ -80,6 +82,8 @@ class RegisterConfig:
     """Model of the transform; auto chooses it by the error of tie points held out."""
     model: str | Path | None = "default"
     """Learned shared modality: a shipped name or a bundle's folder; None uses `structure` alone."""
+    lead: Lead = "structure"
+    """Whose tie points make the transform, if there is a model; the other one is the independent witness."""
     search_m: float = 500.0
     """Largest error of the georeference that is searched, m."""
     gsd_m: float | None = None
@@ -97,6 +101,8 @@ class RegisterConfig:
         object.__setattr__(self, "estimate", replace(self.estimate, seed=self.seed))
         if self.transform not in TRANSFORM_CHOICES:
             raise unknown_name("transform", self.transform, TRANSFORM_CHOICES)
+        if self.lead not in LEADS:
+            raise unknown_name("lead", self.lead, LEADS)
         if self.georeference not in GEOREFERENCE_CHOICES:
             raise unknown_name("georeference mode", self.georeference, GEOREFERENCE_CHOICES)
         if self.search_m <= 0:

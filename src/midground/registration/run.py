@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -51,15 +51,18 @@ class Run:
 
 
 def build_mappers(config: RegisterConfig) -> tuple[Mapper, ...]:
-    """The lead first, then the independent witness.
-
-    `structure` leads because the benchmark puts it ahead of the shipped model (docs/benchmarks.md).
-    """
+    """The lead first, then the independent witness."""
     if config.model in (None, "structure"):
         return (StructureMapper(),)
-    return StructureMapper(), build_mapper(config.model)
+    structure, learned = StructureMapper(), build_mapper(config.model)
+    return (structure, learned) if config.lead == "structure" else (learned, structure)
 
 
 def band_wishes(mappers: tuple[Mapper, ...]) -> dict[Modality, InputSpec]:
     """Bands to read: those of the learned model if there is one, since the other mappers take any."""
-    return dict(mappers[-1].inputs)
+    return dict(most_particular(mappers).inputs)
+
+
+def most_particular(mappers: Sequence[Mapper]) -> Mapper:
+    """The learned mapper, which wants certain bands, or the first if there is none."""
+    return next((mapper for mapper in mappers if mapper.sha256 is not None), mappers[0])

@@ -46,7 +46,13 @@ def build_network(
     """
     if config.name == "efficientnet" or activation == "none":
         return shared_modality_unet(in_channels, out_channels, activation)
-    return CompactUnet(in_channels, out_channels, widths=config.widths, n_orientations=config.n_orientations)
+    return CompactUnet(
+        in_channels,
+        out_channels,
+        widths=config.widths,
+        n_orientations=config.n_orientations,
+        n_context=config.n_context,
+    )
 
 
 def build_networks(config: TrainConfig, n_bands: Mapping[Modality, int]) -> nn.ModuleDict:

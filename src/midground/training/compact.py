@@ -27,6 +27,12 @@ _FIRST_GAIN = 4.0
 """Of the gradients in the result before training: they pass through the sigmoid with about their own contrast."""
 _FIRST_SIDE_GAIN = 0.2
 _FIRST_HEAD_GAIN = 0.1
+_CONTEXT_TAPS = 17
+"""Side of the mixtures of places around a pixel."""
+_CONTEXT_STEP = 2
+"""Distance of these places, in squares of 4 × 4 px."""
+_FIRST_CONTEXT_GAIN = 0.15
+"""Of the mixtures: with it, they weigh about as much in a correlation as the gradients."""
 
 
 def _conv(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
@@ -55,14 +61,55 @@ class _Layer(nn.Module):
         return functional.relu(features + self.gain * self.conv2(functional.relu(self.conv1(features))))
 
 
+class _Context(nn.Module):
+    """What lies around each pixel, as random mixtures that are trained from there.
+
+    A mixture of the gradients of many places correlates with the same mixture in the other image where all of these
+    places agree. So even a small window of the result knows a neighbourhood of ``radius_px``.
+    """
+
+    def __init__(self, n_orientations: int, n_features: int, out_channels: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(n_features, n_orientations, 1)
+        # The border is repeated: zeros beyond it would make a pattern that is the same in both images, and pull every
+        # correlation towards no shift.
+        self.mix = nn.Conv2d(
+            n_orientations,
+            out_channels,
+            _CONTEXT_TAPS,
+            padding=_CONTEXT_TAPS // 2 * _CONTEXT_STEP,
+            padding_mode="replicate",
+            dilation=_CONTEXT_STEP,
+            bias=False,
+        )
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+        # Both networks have to start from the same mixtures, or their images have nothing in common.
+        generator = torch.Generator().manual_seed(0)
+        taps = torch.arange(_CONTEXT_TAPS) - _CONTEXT_TAPS // 2
+        fade = torch.exp(-(taps**2) / (2 * (_CONTEXT_TAPS / 4) ** 2))
+        weights = torch.randn(self.mix.weight.shape, generator=generator) * torch.outer(fade, fade)
+        weights -= weights.mean(dim=(2, 3), keepdim=True)
+        with torch.no_grad():
+            self.mix.weight.copy_(_FIRST_CONTEXT_GAIN * weights)
+
+    def forward(self, gradients: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Mixtures at full size, of gradients there and of features at a quarter of it."""
+        places = functional.avg_pool2d(gradients, FOLD**2) + self.project(features)
+        return functional.interpolate(
+            self.mix(places), scale_factor=float(FOLD**2), mode="bilinear", align_corners=False
+        )
+
+
 class CompactUnet(nn.Module):
     """Maps (n, c, h, w) between 0 and 1, with h and w multiples of the stride, to channels of the same size.
 
     Args:
         in_channels: Bands of the sensor.
-        out_channels: Channels of the result: first those that start as oriented gradients, then free ones.
+        out_channels: Channels of the result: local ones, which start as oriented gradients, then those of the context.
         widths: Channels at 1/2, 1/4, ... of the size.
         n_orientations: Orientations of the gradients that the network is given.
+        n_context: How many channels of the result are of the context.
     """
 
     def __init__(
@@ -70,21 +117,28 @@ class CompactUnet(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
-        widths: tuple[int, ...] = (32, 48, 64, 96, 128),
+        widths: tuple[int, ...] = (24, 48, 64, 96),
         n_orientations: int = 8,
+        n_context: int = 0,
     ) -> None:
         super().__init__()
+        if not 0 <= n_context < out_channels:
+            raise ConfigError(
+                f"network.n_context must be less than the {out_channels} channels of the result, found {n_context}."
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.widths, self.n_orientations = widths, n_orientations
+        self.widths, self.n_orientations, self.n_context = widths, n_orientations, n_context
         self.gradients = OrientedGradients(n_orientations)
-        self.passed = nn.Conv2d(n_orientations, out_channels, 1)
+        n_local = out_channels - n_context
+        self.passed = nn.Conv2d(n_orientations, n_local, 1)
         self.stem = _Layer((in_channels + n_orientations) * FOLD**2, widths[0])
         self.down = nn.ModuleList(_Layer(before, after, stride=2) for before, after in pairwise(widths))
         self.up = nn.ModuleList(_Layer(deep + skip, skip) for skip, deep in pairwise(widths))
-        self.head = nn.Conv2d(widths[0], out_channels * FOLD**2, 3, padding=1)
-        n_passed = min(n_orientations, out_channels)
+        self.head = nn.Conv2d(widths[0], n_local * FOLD**2, 3, padding=1)
+        self.context = _Context(n_orientations, widths[1], n_context) if n_context else None
+        n_passed = min(n_orientations, n_local)
         with torch.no_grad():
-            self.passed.weight.copy_(_FIRST_GAIN * torch.eye(out_channels, n_orientations)[:, :, None, None])
+            self.passed.weight.copy_(_FIRST_GAIN * torch.eye(n_local, n_orientations)[:, :, None, None])
             self.passed.bias.zero_()[:n_passed] = -_FIRST_GAIN / 2
             self.head.weight[: n_passed * FOLD**2] *= _FIRST_HEAD_GAIN
 
@@ -104,23 +158,9 @@ class CompactUnet(nn.Module):
         down = 3 * scales[0] + sum(before + 2 * after for before, after in pairwise(scales))
         up = sum(3 * fine + coarse for fine, coarse in pairwise(scales))
         sees = self.gradients.radius_px + down + up + scales[0] + FOLD - 1
+        if self.context is not None:
+            sees += (_CONTEXT_TAPS // 2 * _CONTEXT_STEP + 2) * FOLD**2
         return -(-sees // self.stride_px) * self.stride_px
-
-    def last_channels(self, n: int) -> CompactUnet:
-        """The network that gives the last channels of this one, and nothing else.
-
-        Raises:
-            ConfigError: There are not so many.
-        """
-        if not 1 <= n <= self.out_channels:
-            raise ConfigError(f"The network has {self.out_channels} channels, so its last {n} cannot be had.")
-        part = CompactUnet(self.in_channels, n, widths=self.widths, n_orientations=self.n_orientations)
-        state = self.state_dict()
-        for name, n_rows in (("passed", n), ("head", n * FOLD**2)):
-            for kind in ("weight", "bias"):
-                state[f"{name}.{kind}"] = state[f"{name}.{kind}"][-n_rows:]
-        part.load_state_dict(state)
-        return part.train(self.training)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map a batch."""
@@ -129,10 +169,13 @@ class CompactUnet(nn.Module):
         skips = [self.stem(functional.pixel_unshuffle(torch.cat([image, gradients], dim=1), FOLD))]
         for layer in self.down:
             skips.append(layer(skips[-1]))
-        features = skips.pop()
+        features = [skips.pop()]
         for layer, skip in zip(reversed(self.up), reversed(skips), strict=True):
-            features = layer(torch.cat([_twice(features), skip], dim=1))
-        return torch.sigmoid(functional.pixel_shuffle(self.head(features), FOLD) + self.passed(gradients))
+            features.append(layer(torch.cat([_twice(features[-1]), skip], dim=1)))
+        channels = functional.pixel_shuffle(self.head(features[-1]), FOLD) + self.passed(gradients)
+        if self.context is not None:
+            channels = torch.cat([channels, self.context(gradients, features[-2])], dim=1)
+        return torch.sigmoid(channels)
 
 
 def _twice(features: torch.Tensor) -> torch.Tensor:

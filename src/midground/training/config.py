@@ -24,16 +24,20 @@ class NetworkConfig:
 
     name: NetworkName = "efficientnet"
     """``efficientnet``: the paper's U-Net. ``compact``: a small one that starts from oriented gradients."""
-    widths: tuple[int, ...] = (32, 48, 64, 96, 128)
+    widths: tuple[int, ...] = (24, 48, 64, 96)
     """``compact``: channels at 1/2, 1/4, ... of the size."""
     n_orientations: int = 8
     """``compact``: oriented gradients that it is given, and that as many of its channels start as; 1 or more."""
+    n_context: int = 0
+    """``compact``: last channels, which describe what lies around each pixel up to 64 px away; 0 or more."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(NetworkName):
             raise unknown_name("network", self.name, get_args(NetworkName))
         if self.n_orientations < 1:
             raise ConfigError(f"network.n_orientations must be 1 or more, found {self.n_orientations}.")
+        if self.n_context < 0:
+            raise ConfigError(f"network.n_context must be 0 or more, found {self.n_context}.")
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ConfigError(f"network.widths must be two or more numbers from 1 up, found {list(self.widths)}.")
 
@@ -207,9 +211,11 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")
         if isinstance(self.criterion, CorrelationConfig):
-            window_px, search_px = self.criterion.window_px[0], self.criterion.search_px
-            if window_px + 2 * search_px > self.data.crop_px:
+            criterion = self.criterion
+            needed_px = criterion.window_px[0] + 2 * criterion.search_px + 2 * criterion.frame_shift_px
+            if needed_px > self.data.crop_px:
                 raise ConfigError(
-                    f"criterion: windows of {window_px} px searched within ±{search_px} px need a data.crop_px of "
-                    f"{window_px + 2 * search_px} px or more, found {self.data.crop_px}."
+                    f"criterion: windows of {criterion.window_px[0]} px searched within ±{criterion.search_px} px in "
+                    f"frames shifted by up to {criterion.frame_shift_px} px need a data.crop_px of {needed_px} px or "
+                    f"more, found {self.data.crop_px}."
                 )

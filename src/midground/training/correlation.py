@@ -23,10 +23,13 @@ from midground.training.criterion_configs import TEMPERATURES, CorrelationConfig
 try:
     import torch
     from torch import nn
+    from torch.nn import functional
 except ImportError as error:
     raise DependencyError("Training a network", extra="train") from error
 
 _TINY = 1e-6
+_COARSE = 2
+"""How many times the images of coarse windows are reduced."""
 
 
 class CorrelationCriterion(nn.Module):
@@ -42,32 +45,22 @@ class CorrelationCriterion(nn.Module):
         config = self.config
         lowest, highest = (math.log(temperature) for temperature in TEMPERATURES)
         temperature = torch.exp(self.log_temperature.clamp(lowest, highest))
-        hw = (batch.valid.shape[2], batch.valid.shape[3])
-        if config.n_alone > batch.shared_sar.shape[1]:
-            raise ConfigError(
-                f"correlation: n_alone is {config.n_alone}, but there are {batch.shared_sar.shape[1]} channels."
-            )
-        losses, alone, weights = [], [], []
-        for index in range(config.n_windows):
-            images = (batch.shared_sar, batch.shared_optical)
-            template_of, search_of = images if index % 2 == 0 else images[::-1]
-            draw = _draw(config, hw, batch.rng)
+        images = {1: (batch.shared_sar, batch.shared_optical, batch.valid)}
+        if config.n_coarse:
+            # The mean of four pixels, valid where all of them are.
+            images[_COARSE] = tuple(functional.avg_pool2d(image.float(), _COARSE) for image in images[1])
+        losses, weights = [], []
+        for index, scale in enumerate([1] * config.n_windows + [_COARSE] * config.n_coarse):
+            sar, optical, valid = images[scale]
+            template_of, search_of = (sar, optical) if index % 2 == 0 else (optical, sar)
+            draw = _draw(config, scale, (valid.shape[2], valid.shape[3]), batch.rng)
             template, search = draw.template(template_of), draw.search(search_of)
-            target = _target(draw.true_xy, 2 * config.search_px + 1, config.tolerance_px).to(template.device)
+            target = _target(draw.true_xy, 2 * draw.search_px + 1, config.tolerance_px / scale).to(template.device)
             losses.append(_cross_entropy(template, search, target, temperature))
-            if config.n_alone:
-                alone.append(
-                    _cross_entropy(template[:, -config.n_alone :], search[:, -config.n_alone :], target, temperature)
-                )
-            weights.append(_weight(draw.template(batch.valid), draw.search(batch.valid), config.min_valid))
+            weights.append(_weight(draw.template(valid), draw.search(valid), config.min_valid))
         weight = torch.stack(weights)
-        terms = {
-            name: (torch.stack(values) * weight).sum() / weight.sum().clamp_min(1.0)
-            for name, values in (("all channels", losses), ("alone", alone))
-            if values
-        }
-        parts = {name: term.detach() for name, term in terms.items()} | {"temperature": temperature.detach()}
-        return CriterionResult(loss=torch.stack(list(terms.values())).sum(), parts=parts)
+        loss = (torch.stack(losses) * weight).sum() / weight.sum().clamp_min(1.0)
+        return CriterionResult(loss=loss, parts={"temperature": temperature.detach()})
 
 
 def _cross_entropy(
@@ -99,19 +92,20 @@ class _Draw:
         return images[:, :, self.top : self.top + side, self.left : self.left + side]
 
 
-def _draw(config: CorrelationConfig, hw: tuple[int, int], rng: np.random.Generator) -> _Draw:
-    low, high = config.window_px
-    largest = min(high, min(hw) - 2 * config.search_px)
-    if largest < low:
+def _draw(config: CorrelationConfig, scale: int, hw: tuple[int, int], rng: np.random.Generator) -> _Draw:
+    """A window of images that were reduced ``scale`` times."""
+    (low, high), search_px = config.window_px, config.search_px // scale
+    largest_px = min(high, scale * (min(hw) - 2 * search_px))
+    if largest_px < low:
         raise ConfigError(
-            f"Images of {hw[0]} × {hw[1]} px hold no window of {low} px with a search of ±{config.search_px} px: "
-            "choose a smaller criterion.window_px or criterion.search_px."
+            f"Images of {scale * hw[0]} × {scale * hw[1]} px hold no window of {low} px with a search of "
+            f"±{config.search_px} px: choose a smaller criterion.window_px or criterion.search_px."
         )
-    size = int(rng.integers(low, largest + 1))
-    side = size + 2 * config.search_px
+    size = int(rng.integers(low, largest_px + 1)) // scale
+    side = size + 2 * search_px
     top, left = (int(rng.integers(0, length - side + 1)) for length in hw)
-    x, y = (int(value) for value in rng.integers(0, 2 * config.search_px + 1, 2))
-    return _Draw(size, config.search_px, top, left, (x, y))
+    x, y = (int(value) for value in rng.integers(0, 2 * search_px + 1, 2))
+    return _Draw(size, search_px, top, left, (x, y))
 
 
 def correlation_surfaces(template: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
@@ -139,7 +133,7 @@ def correlation_surfaces(template: torch.Tensor, search: torch.Tensor) -> torch.
 
 def _box_sums(values: torch.Tensor, size: int) -> torch.Tensor:
     """Sums over every square of ``size`` px that lies inside."""
-    sums = torch.nn.functional.pad(values, (1, 0, 1, 0)).cumsum(dim=2).cumsum(dim=3)
+    sums = functional.pad(values, (1, 0, 1, 0)).cumsum(dim=2).cumsum(dim=3)
     return sums[..., size:, size:] - sums[..., :-size, size:] - sums[..., size:, :-size] + sums[..., :-size, :-size]
 
 

@@ -68,14 +68,17 @@ class CorrelationConfig:
     """Smallest and largest side of a window, px, 8 or more; drawn anew for each."""
     search_px: int = 32
     """Largest shift in x and y that a window is searched over, px, 1 or more."""
+    frame_shift_px: int = 32
+    """Largest shift of the frames in which the two networks see a sample, px; a multiple of 32. In one and the same
+    frame, both could tell from its borders where a pixel lies, and would find windows without looking at them."""
     n_windows: int = 4
     """Windows per step, 1 or more, each cut at the same place of all pairs of the batch."""
+    n_coarse: int = 0
+    """Further windows, 0 or more, cut from images of half the size: as much to learn from for a quarter of the work."""
     tolerance_px: float = 0.8
     """Standard deviation of the target around the true shift, px, 0 or more: real pairs are not aligned exactly."""
     temperature: float = 0.05
     """First value of the learned temperature of the distribution, 0.005 to 1."""
-    n_alone: int = 0
-    """Last channels that have to find the place by themselves too, 0 or more: what matchers of key points are given."""
     min_valid: float = 0.8
     """Smallest share of valid pixels in a window and in the area it is searched in, 0 to 1."""
 
@@ -86,8 +89,12 @@ class CorrelationConfig:
             f"correlation: window_px must be two sides from 8 px up, smallest first; found {list(self.window_px)}.",
         )
         _require(self.search_px >= 1, f"correlation: search_px must be 1 or more, found {self.search_px}.")
-        _require(self.n_alone >= 0, f"correlation: n_alone must be 0 or more, found {self.n_alone}.")
+        _require(
+            self.frame_shift_px >= 0 and self.frame_shift_px % 32 == 0,
+            f"correlation: frame_shift_px must be a multiple of 32 from 0 up, found {self.frame_shift_px}.",
+        )
         _require(self.n_windows >= 1, f"correlation: n_windows must be 1 or more, found {self.n_windows}.")
+        _require(self.n_coarse >= 0, f"correlation: n_coarse must be 0 or more, found {self.n_coarse}.")
         _require(
             0 <= self.tolerance_px < math.inf,
             f"correlation: tolerance_px must be a number from 0 up, found {self.tolerance_px}.",

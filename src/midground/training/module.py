@@ -14,6 +14,7 @@ from midground.training.build import build_criterion, build_networks, build_opti
 from midground.training.checkpoint import KEY
 from midground.training.config import TrainConfig
 from midground.training.criterion import CriterionResult, SharedBatch
+from midground.training.frames import draw_frames
 from midground.training.loading import Batch, Plan, batches
 from midground.training.sampling import SampleStream
 
@@ -64,17 +65,22 @@ class SharedModality(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Loss of one batch."""
         del batch_idx
-        images = {modality: batch[modality].contiguous(memory_format=torch.channels_last) for modality in MODALITIES}
-        shared = {modality: self.networks[modality](images[modality]) for modality in MODALITIES}
-        # Draws of the criterion depend on the step alone: a resumed run repeats them.
+        # Draws depend on the step alone: a resumed run repeats them.
         rng = np.random.default_rng([self.config.seed, 4, self.global_step, self.global_rank])
+        frames = draw_frames(self.config, rng)
+        images: dict[Modality, torch.Tensor] = {}
+        shared: dict[Modality, torch.Tensor] = {}
+        for modality, frame in frames.items():
+            seen = frame.cut(batch[modality]).contiguous(memory_format=torch.channels_last)
+            images[modality], shared[modality] = frame.cut_common(seen), frame.cut_common(self.networks[modality](seen))
+        valid = frames["sar"].cut_common(frames["sar"].cut(batch["valid"]))
         result: CriterionResult = self.criterion(
             SharedBatch(
                 sar=images["sar"],
                 optical=images["optical"],
                 shared_sar=shared["sar"],
                 shared_optical=shared["optical"],
-                valid=batch["valid"],
+                valid=valid,
                 rng=rng,
             )
         )

@@ -12,10 +12,13 @@ import numpy as np
 
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PairSource
+from midground.evaluation.frames import map_in_frame
 from midground.matching.correlation import find_peak, shift_surface
 from midground.modality.base import Mapper
 from midground.training.config import RealignConfig
 from midground.training.sampling import Alignment
+
+_FRAME_SHIFT_PX = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ def realign(mapper: Mapper, pairs: PairSource, config: RealignConfig, *, progres
     n_undecided = 0
     for index, name in enumerate(pairs.names):
         pair = pairs.read(index)
-        surface = shift_surface(mapper.map(pair.sar, "sar"), mapper.map(pair.optical, "optical"), config.search_px)
+        sar = map_in_frame(mapper, pair.sar, index, _FRAME_SHIFT_PX)
+        surface = shift_surface(sar, mapper.map(pair.optical, "optical"), config.search_px)
         peak = find_peak(surface)
         if peak.at_edge or peak.ratio < config.drop_peak_ratio:
             shifts[name] = None

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PairSource
-from midground.errors import ConfigError, ModelError
+from midground.errors import ModelError
 from midground.evaluation.matchability import Matchability, measure
-from midground.modality.base import MODALITIES, Modality
+from midground.modality.base import MODALITIES
 from midground.modality.bundle import write_bundle
 from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
 from midground.modality.learned import LearnedMapper
 from midground.training.checkpoint import Checkpoint, load_checkpoint
-from midground.training.compact import CompactUnet
 from midground.training.convert import Conversion, derived_facts, export_bundle
 
 _SCORE = "matchability on the validation pairs of the training, 0 to 1"
@@ -26,8 +25,6 @@ _SCORE = "matchability on the validation pairs of the training, 0 to 1"
 class ExportConfig:
     """What of a checkpoint is exported, and how."""
 
-    last_channels: int | None = None
-    """How many of the last channels alone make the bundle, as `CorrelationConfig.n_alone` trained them; all if None."""
     pairs_name: str = ""
     """What the card calls the pairs that the bundle is measured on."""
     overwrite: bool = False
@@ -53,12 +50,9 @@ def export_checkpoint(
 
     Raises:
         ModelError: The checkpoint cannot be read, or the bundle differs from torch.
-        ConfigError: The networks cannot give some of their channels, or have not so many.
         OutputError: The bundle cannot be written.
     """
     checkpoint = load_checkpoint(path)
-    if config.last_channels is not None:
-        checkpoint = _only_last(checkpoint, config.last_channels)
     card = _card(checkpoint, folder.name)
     if pairs is None:
         return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), None
@@ -69,16 +63,6 @@ def export_checkpoint(
         card = replace(card, results=(*card.results, *_results(found, config.pairs_name)))
         graphs = {modality: draft.bundle.read(modality) for modality in MODALITIES}
     return replace(draft, bundle=write_bundle(folder, card, graphs, overwrite=config.overwrite)), found
-
-
-def _only_last(checkpoint: Checkpoint, n: int) -> Checkpoint:
-    networks: dict[Modality, CompactUnet] = {}
-    for modality, network in checkpoint.networks.items():
-        if not isinstance(network, CompactUnet):
-            raise ConfigError(f"{checkpoint.path}: only a compact network gives its last channels alone.")
-        networks[modality] = network.last_channels(n)
-    # The score is that of all channels.
-    return replace(checkpoint, networks=networks, recipe=f"{checkpoint.recipe}; last {n} channels", score=None)
 
 
 def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:

@@ -61,7 +61,8 @@ def _paper_network(state: _State, path: Path) -> SharedModalityUnet:
 
 def _compact_network(state: _State, path: Path) -> CompactUnet:
     width, folded = _shape(state, _COMPACT_FIRST_LAYER, path)[:2]
-    out_channels, n_orientations = _shape(state, "passed.weight", path)[:2]
+    n_local, n_orientations = _shape(state, "passed.weight", path)[:2]
+    n_context = _shape(state, "context.mix.weight", path)[0] if "context.mix.weight" in state else 0
     in_channels = folded // FOLD**2 - n_orientations
     if in_channels < 1 or folded % FOLD**2:
         raise ModelError(
@@ -70,7 +71,13 @@ def _compact_network(state: _State, path: Path) -> CompactUnet:
         )
     n_levels = len({key.split(".")[1] for key in state if key.startswith("down.")})
     deeper = (_shape(state, f"down.{level}.enter.weight", path)[0] for level in range(n_levels))
-    return CompactUnet(in_channels, out_channels, widths=(width, *deeper), n_orientations=n_orientations)
+    return CompactUnet(
+        in_channels,
+        n_local + n_context,
+        widths=(width, *deeper),
+        n_orientations=n_orientations,
+        n_context=n_context,
+    )
 
 
 _BUILDERS: dict[str, Callable[[_State, Path], Network]] = {

@@ -104,18 +104,34 @@ def test_a_known_warp_is_found(make_texture, make_pairs) -> None:
     assert found.corner_errors["sift"].max() < 1.5
 
 
-def test_every_warp_is_mapped_once(make_texture, make_pairs) -> None:
-    warp = WarpConfig(shift_px=6)
+def test_the_same_is_mapped_once(make_texture, make_pairs) -> None:
+    warp, whole = WarpConfig(shift_px=6), {"windows_px": (48,), "search_px": 12, "frame_shift_px": 0}
     for config, n_sar in (
-        (MatchabilityConfig(windows_px=(48, 32), search_px=12, similarity=True), 1),
-        (MatchabilityConfig(windows_px=(48, 32), search_px=12, window_warp=warp, feature_warp=warp), 1),
-        (MatchabilityConfig(windows_px=(48,), search_px=12, feature_warp=warp), 2),
-        (MatchabilityConfig(windows_px=(48,), search_px=12, window_warp=warp, feature_warp=warp, similarity=True), 2),
+        (MatchabilityConfig(similarity=True, **whole), 1),
+        (MatchabilityConfig(window_warp=warp, feature_warp=warp, **whole), 1),
+        (MatchabilityConfig(feature_warp=warp, **whole), 2),
+        (MatchabilityConfig(window_warp=warp, feature_warp=warp, similarity=True, **whole), 2),
+        (MatchabilityConfig(windows_px=(48, 32), search_px=12), 2),
     ):
         mapper = CountingMapper()
         measure(mapper, make_pairs(identical(make_texture, 2)), config)
         assert [modality for modality, _ in mapper.calls] == 2 * ["optical", *n_sar * ["sar"]]
         assert len(set(mapper.calls)) == len(mapper.calls)
+
+
+class PlaceMapper(CountingMapper):
+    """Says of every pixel where in the image it lies, whatever it shows."""
+
+    def map(self, image, modality, *, progress=silent):
+        places = np.random.default_rng(0).random((1, 256, 256), np.float32)
+        return Image.from_array(places[:, : image.hw[0], : image.hw[1]], image.valid)
+
+
+def test_a_mapper_that_knows_places_only_finds_nothing(make_texture, make_pairs) -> None:
+    pairs = make_pairs(identical(make_texture, 6, (192, 192)))
+    settings = {"windows_px": (48,), "search_px": 40, "matchers": ()}
+    assert measure(PlaceMapper(), pairs, MatchabilityConfig(**settings)).found(48) < 0.4
+    assert measure(PlaceMapper(), pairs, MatchabilityConfig(frame_shift_px=0, **settings)).found(48) == 1
 
 
 def test_similarity_is_that_of_the_images_as_they_lie(make_texture, make_pairs) -> None:

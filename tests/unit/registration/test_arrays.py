@@ -255,3 +255,10 @@ def test_settings_become_plain_values():
     assert values["model"] == str(Path("some") / "bundle")
     assert values["fixed"]["bands"] == [4, 3, 2]
     assert json.loads(json.dumps(values)) == values
+
+
+def test_the_model_may_lead_and_structure_witness(optical, sar, quick, truth, corner_error_px):
+    result = register_arrays(optical, sar, replace(quick, model="sar1-rgb", lead="model"), search_px=SEARCH_PX)
+    assert result.lead == result.model.name
+    assert "structure" in [witness.name for witness in result.witnesses]
+    assert corner_error_px(result.fixed_from_moving, truth, (256, 256)) < 1.5

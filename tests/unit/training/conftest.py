@@ -35,7 +35,7 @@ def settings(simulated_pairs: Path) -> Settings:
         # One orientation: the network has to learn the others.
         network=NetworkConfig(name="compact", widths=(8, 12), n_orientations=1),
         n_channels=4,
-        criterion=CorrelationConfig(window_px=(24, 32), search_px=12, n_windows=4),
+        criterion=CorrelationConfig(window_px=(24, 32), search_px=12, frame_shift_px=0, n_windows=4),
         optimizer=OptimizerConfig(name="adamw", learning_rate=5e-3, warmup_epochs=0.0, clip_norm=1.0),
         validation=MatchabilityConfig(windows_px=(24,), search_px=16, windows_per_side=2, matchers=()),
         epochs=2,
@@ -66,7 +66,7 @@ def trained(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Tra
     from midground.training.run import RunOptions, train
 
     config = settings(
-        criterion=CorrelationConfig(window_px=(24, 32), search_px=12, n_windows=8),
+        criterion=CorrelationConfig(window_px=(24, 32), search_px=12, frame_shift_px=0, n_windows=8),
         validation=replace(settings().validation, windows_per_side=6),
         optimizer=replace(settings().optimizer, schedule="cosine"),
         card=CardConfig(sar_bands=("any",), optical_bands=("B04", "B03", "B02"), licence="Apache-2.0"),

@@ -110,14 +110,57 @@ def test_it_learns() -> None:
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_the_last_channels_alone_are_those_of_the_whole_network() -> None:
-    torch.manual_seed(3)
-    network = CompactUnet(2, 5, widths=(8, 12), n_orientations=3).eval()
-    image = torch.rand(1, 2, 32, 48)
+CONTEXT_REACH_PX = 64
+"""Eight steps of two squares of 4 px."""
+
+
+def with_context(in_channels: int, *, seed: int = 0) -> CompactUnet:
+    torch.manual_seed(seed)
+    return CompactUnet(in_channels, 12, widths=SMALL, n_context=4).eval()
+
+
+def test_the_channels_of_the_context_start_alike_in_both_networks() -> None:
+    image = smooth_noise(96, 128)
     with torch.inference_mode():
-        part = network.last_channels(2)
-        assert part.out_channels == 2
-        assert not part.training
-        assert torch.allclose(part(image), network(image)[:, -2:], atol=1e-6)
-    with pytest.raises(ConfigError, match="has 5 channels, so its last 6"):
-        network.last_channels(6)
+        sar, optical = with_context(1)(image)[0], with_context(3, seed=1)(image.repeat(1, 3, 1, 1))[0]
+    assert torch.allclose(sar[8:], optical[8:], atol=1e-5)
+    assert sar[8:].std(dim=(1, 2)).min() > 0.02
+
+
+def test_the_context_sees_as_far_as_it_says_and_the_halo_holds_it() -> None:
+    network, local = with_context(1), seeded(1, 8)
+    image = smooth_noise(32, 512)
+    other = image.clone()
+    other[..., 256:] = smooth_noise(32, 256).flip(3)
+    with torch.inference_mode():
+        difference = torch.abs(network(image) - network(other))[0, 8:]
+    assert difference[..., : 256 - network.halo_px].max() == 0
+    assert difference[..., 256 - CONTEXT_REACH_PX : 256 - CONTEXT_REACH_PX + 16].max() > 1e-4
+    assert network.halo_px >= local.halo_px + CONTEXT_REACH_PX
+
+
+def test_borders_do_not_pull_unrelated_images_together() -> None:
+    """The mean over many pairs of what has nothing in common: no pattern of the border is left."""
+    network, at_zero, elsewhere = with_context(1), [], []
+    with torch.inference_mode():
+        for seed in range(12):
+            one, other = (network(noise(1, 1, 128, 128, seed=2 * seed + k))[:, 8:] for k in range(2))
+            one, other = (image - image.mean(dim=(2, 3), keepdim=True) for image in (one, other))
+            products = torch.fft.irfft2(torch.fft.rfft2(one).conj() * torch.fft.rfft2(other)).sum(dim=1)[0]
+            products /= one.norm() * other.norm()
+            at_zero.append(float(products[0, 0]))
+            elsewhere.append(float(products.std()))
+    assert abs(np.mean(at_zero)) < 3 * np.mean(elsewhere) / np.sqrt(len(at_zero))
+
+
+def test_features_are_mixed_into_the_context_once_they_are_trained() -> None:
+    network = with_context(1).train()
+    (network(noise(2, 1, 64, 64))[:, 8:] ** 2).mean().backward()
+    assert network.context is not None
+    for parameter in network.context.parameters():
+        assert parameter.grad.abs().max() > 0
+
+
+def test_channels_of_the_context_alone_are_refused() -> None:
+    with pytest.raises(ConfigError, match="n_context must be less than the 4 channels of the result, found 4"):
+        CompactUnet(1, 4, n_context=4)

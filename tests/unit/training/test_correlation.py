@@ -202,3 +202,15 @@ def test_images_that_hold_no_window_are_refused() -> None:
         ConfigError, match=r"^Images of 21 × 64 px hold no window of 12 px with a search of ±5 px: choose a smaller"
     ):
         loss_of(small(), images(1, 1, 21, 64), images(1, 1, 21, 64))
+
+
+def test_coarse_windows_are_judged_on_means_of_four_pixels() -> None:
+    """Equal images that are noise within every square of 2 × 2 px, and differ from there on."""
+    coarse = images(1, 2, 32, 32)
+    sar, optical = (coarse.repeat_interleave(2, 2).repeat_interleave(2, 3) for _ in range(2))
+    checkers = 0.5 * (torch.arange(64)[:, None] + torch.arange(64)[None, :]).remainder(2)
+    fine = float(loss_of(small(tolerance_px=0.0, n_windows=16), sar + checkers, optical - checkers).detach())
+    both = float(
+        loss_of(small(tolerance_px=0.0, n_windows=1, n_coarse=15), sar + checkers, optical - checkers).detach()
+    )
+    assert both < 0.5 * fine

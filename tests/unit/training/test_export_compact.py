@@ -26,7 +26,7 @@ safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra t
 import onnxruntime as ort  # noqa: E402
 
 from midground.training.compact import CompactUnet  # noqa: E402
-from midground.training.convert import convert  # noqa: E402
+from midground.training.convert import convert, derived_facts, export_bundle  # noqa: E402
 from midground.training.export import export_onnx  # noqa: E402
 from midground.training.gradients import OrientedGradients  # noqa: E402
 from midground.training.weights import load_network  # noqa: E402
@@ -189,22 +189,42 @@ def test_a_halo_that_the_stride_does_not_divide_is_refused(bundle: Bundle, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("in_channels", "out_channels", "widths", "n_orientations"),
-    [(1, 8, (6, 8), 8), (10, 3, (4, 6, 8, 10), 5), (2, 2, (4,), 1)],
+    ("in_channels", "out_channels", "settings"),
+    [
+        (1, 8, {"widths": (6, 8), "n_orientations": 8}),
+        (10, 3, {"widths": (4, 6, 8, 10), "n_orientations": 5}),
+        (2, 2, {"widths": (4,), "n_orientations": 1}),
+        (3, 7, {"widths": (4, 6), "n_orientations": 4, "n_context": 3}),
+    ],
 )
 def test_weights_tell_their_network(
-    in_channels: int, out_channels: int, widths: tuple[int, ...], n_orientations: int, tmp_path: Path
+    in_channels: int, out_channels: int, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    network = CompactUnet(in_channels, out_channels, widths=widths, n_orientations=n_orientations).eval()
+    network = CompactUnet(in_channels, out_channels, **settings).eval()
     state = {f"networks.sar.{key}": value for key, value in network.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "last.ckpt")
     found = load_network(tmp_path / "last.ckpt")
     assert isinstance(found, CompactUnet)
-    assert (found.widths, found.n_orientations, found.training) == (widths, n_orientations, False)
+    assert {name: getattr(found, name) for name in settings} == settings
+    assert not found.training
     image = torch.rand(1, in_channels, 32, 48)
     with torch.inference_mode():
         assert torch.equal(found(image), network(image))
+
+
+def test_the_context_is_exported_and_windows_have_no_seams(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    networks = {modality: CompactUnet(n, 7, widths=SHALLOW, n_context=3).eval() for modality, n in N_BANDS.items()}
+    card = replace(find_bundle(DEFAULT_MODEL).card, **derived_facts(networks), name="context", n_channels=7)
+    bundle = export_bundle(networks, card, tmp_path / "context").bundle
+    image = noise((300, 220), 1)
+    whole = LearnedMapper(bundle).map(image, "sar")
+    with torch.inference_mode():
+        expected = networks["sar"](torch.from_numpy(image.channels)[None])[0].numpy()
+    np.testing.assert_allclose(whole.channels, expected, atol=1e-4)
+    cut = LearnedMapper(bundle, sizes=WindowSizes(whole_px=1, core_px=64)).map(image, "sar")
+    np.testing.assert_allclose(cut.channels, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,7 @@ def test_the_papers_network_and_criteria_train(
 
 
 def test_windows_that_do_not_fit_a_crop(settings: Settings) -> None:
-    with pytest.raises(ConfigError, match=r"windows of 48 px searched within ±12 px need a data\.crop_px of 72 px"):
+    with pytest.raises(ConfigError, match=r"±12 px in frames shifted by up to 32 px need a data\.crop_px of 136 px"):
         settings(criterion=CorrelationConfig(window_px=(48, 96), search_px=12))
 
 

@@ -11,7 +11,7 @@ import pytest
 from midground.core.image import Image
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.splits import Subset
-from midground.errors import ConfigError, InputError, ModelError, OutputError
+from midground.errors import InputError, ModelError, OutputError
 from midground.evaluation.matchability import measure
 from midground.modality.base import Modality
 from midground.modality.bundle import Bundle
@@ -95,21 +95,6 @@ def test_pairs_of_another_kind_are_refused_and_nothing_is_written(trained, tmp_p
     with pytest.raises(InputError, match=r"The model 'tiny' wants 3 optical band\(s\), B04, B03, B02; found 1"):
         export_checkpoint(trained.folder, tmp_path / "tiny", pairs=pairs)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_last_channels_alone(trained, tmp_path: Path) -> None:
-    whole = load_checkpoint(trained.folder)
-    done, _ = export_checkpoint(trained.folder, tmp_path / "part", ExportConfig(last_channels=1))
-    card = done.bundle.card
-    assert card.n_channels == 1
-    assert card.training.recipe.endswith("; last 1 channels")
-    image = Image.from_array(np.random.default_rng(0).random((1, 64, 64)).astype(np.float32))
-    part = LearnedMapper(done.bundle).map(image, "sar").channels
-    with torch.inference_mode():
-        all_channels = whole.networks["sar"](torch.from_numpy(image.channels)[None])[0].numpy()
-    np.testing.assert_allclose(part, all_channels[-1:], atol=1e-4)
-    with pytest.raises(ConfigError, match="so its last 99 cannot be had"):
-        export_checkpoint(trained.folder, tmp_path / "none", ExportConfig(last_channels=99))
 
 
 def test_a_bundle_is_not_written_over(trained, tmp_path: Path) -> None:
