@@ -1,6 +1,6 @@
 """``ombria-shift``: 60 real pairs of 192 × 192 px with a known shift, the protocol that other tools were measured on.
 
-    python benchmarks/peers_shift.py [--data FOLDER] [--n 60] [--model default|none] [--lead structure|model] [--search 24]
+    python benchmarks/peers_shift.py [--data FOLDER] [--n 60] [--model NAME|none] [--lead structure|model] [--search 24]
 
 A pair counts as within d px if the average corner error is below d; a rejected registration counts as a failure in the
 rows "verdict counts" and with its transform, if it has one, in the others. The pairs themselves are aligned to about

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from midground.errors import DependencyError
-from midground.modality.base import MODALITIES, Modality
+from midground.modality.base import Modality
 from midground.training.build import build_criterion, build_networks, build_optimizer
 from midground.training.checkpoint import KEY
 from midground.training.config import TrainConfig
