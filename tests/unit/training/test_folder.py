@@ -26,7 +26,7 @@ def test_a_run_begins_in_a_new_folder_and_goes_on_in_it(tmp_path: Path) -> None:
 
 def test_other_settings_are_named(tmp_path: Path) -> None:
     begin_folder(CONFIG, tmp_path)
-    other = replace(CONFIG, seed=1, data=replace(CONFIG.data, crop_px=160))
+    other = replace(CONFIG, seed=1, data=replace(CONFIG.data, crop_px=192))
     with pytest.raises(ConfigError, match=r"other settings \(data\.crop_px, seed\)"):
         check_folder(other, tmp_path, resume=True)
     check_folder(replace(CONFIG, patience=3), tmp_path, resume=True)
