@@ -1,5 +1,6 @@
 """What every matcher in the table promises, whatever its method."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +12,13 @@ from midground.errors import DependencyError
 from midground.matching.base import Matcher
 from midground.matching.configs import MatcherConfig, TemplateConfig
 from midground.matching.registry import MATCHERS, build_matcher
+from midground.modality.base import Mapper
+from midground.modality.mappers import build_mapper
+
+NEED_WEIGHTS = ("roma-shared",)
+"""Matchers that are built from the user's own weights only."""
+MODELS = {"roma-shared": "structure"}
+"""Mappers whose images a matcher wants; the others take any image."""
 
 CONFIGS: dict[str, MatcherConfig] = {"template": TemplateConfig(search_px=16)}
 """Settings that differ from the defaults: the template matcher has to be told how far to search."""
@@ -18,15 +26,29 @@ CONFIGS: dict[str, MatcherConfig] = {"template": TemplateConfig(search_px=16)}
 SHIFTS = [(8.0, 0.0), (0.0, 8.0), (8.0, -5.0), (8.5, -3.0), (-3.0, 8.5), (8.5, 3.5), (-8.5, 5.25)]
 
 
+@dataclass
+class Mapped:
+    """A matcher behind the mapper that it was trained on."""
+
+    matcher: Matcher
+    mapper: Mapper
+
+    def match(self, moving: Image, fixed: Image) -> Correspondences:
+        return self.matcher.match(self.mapper.map(moving, "optical"), self.mapper.map(fixed, "optical"))
+
+
 @pytest.fixture(
     scope="module",
     params=[pytest.param(name, marks=[pytest.mark.extras] * bool(spec.extra)) for name, spec in MATCHERS.items()],
 )
 def matcher(request: pytest.FixtureRequest) -> Matcher:
+    if request.param in NEED_WEIGHTS:
+        pytest.skip(f"no weights of {request.param} are shipped")
     try:
-        return build_matcher(CONFIGS.get(request.param, request.param))
+        matcher = build_matcher(CONFIGS.get(request.param, request.param))
     except DependencyError as error:
         pytest.skip(str(error))
+    return Mapped(matcher, build_mapper(MODELS[request.param])) if request.param in MODELS else matcher
 
 
 @lru_cache

@@ -14,6 +14,7 @@ COMMANDS = [
     ["match"],
     ["simulate"],
     ["train"],
+    ["train-matcher"],
     ["evaluate"],
     ["data"],
     ["data", "info"],

@@ -18,6 +18,7 @@ from midground.cli.models import models
 from midground.cli.register import register
 from midground.cli.simulate import simulate
 from midground.cli.train import train
+from midground.cli.train_matcher import train_matcher
 from midground.errors import MidgroundError, RegistrationError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command("map")(map_images)
 app.command()(match)
 app.command()(simulate)
 app.command()(train)
+app.command()(train_matcher)
 app.command()(evaluate)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")

@@ -33,7 +33,7 @@ MATCHES_SCHEMA = "midground/matches/1"
 def match(
     moving: Annotated[Path, typer.Argument(metavar="MOVING", help="First image, on the left of the picture.")],
     fixed: Annotated[Path, typer.Argument(metavar="FIXED", help="Second image, on the right of the picture.")],
-    matcher: Annotated[str, typer.Option("--matcher", metavar="NAME", help="sift, template or xfeat.")],
+    matcher: Annotated[str, typer.Option("--matcher", metavar="NAME", help="sift, template, xfeat or roma-shared.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Picture of the matches (.png or .jpg).")
     ] = None,

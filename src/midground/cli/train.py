@@ -43,7 +43,7 @@ def train(
     resolved = resolve_config(TrainConfig, file=options.existing(config), settings=settings or ())
     folder = Path("runs") / resolved.name if output is None else output
     from midground.training.callbacks import silent
-    from midground.training.run import RunOptions
+    from midground.training.fitting import RunOptions
     from midground.training.run import train as run
 
     run(

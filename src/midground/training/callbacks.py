@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from midground.datasets.base import PairSource
 from midground.errors import DependencyError
-from midground.evaluation.matchability import Matchability, measure
+from midground.evaluation.matchability import measure
 from midground.modality.base import Mapper
 from midground.training.checkpoint import BEST, LAST
 from midground.training.config import TrainConfig
+from midground.training.matcher.config import AnyTrainConfig
 from midground.training.module import SharedModality
 from midground.training.realign import realign
 
@@ -24,7 +25,6 @@ try:
 except ImportError as error:
     raise DependencyError("Training a network", extra="train") from error
 
-SCORE = "matchability"
 _PANEL_PAIRS = 4
 
 Report = Callable[[str], None]
@@ -35,10 +35,26 @@ def silent(line: str) -> None:
     del line
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """What a validation found; as text it is a line for the user."""
+
+    @property
+    def score(self) -> float:
+        """The number to choose weights by, the more the better."""
+        ...
+
+    def numbers(self) -> dict[str, float]:
+        """Everything by name."""
+        ...
+
+
 class Validate(Callback):
     """Measures matchability on the validation pairs after an epoch, and draws a panel of images."""
 
-    def __init__(self, config: TrainConfig, pairs: PairSource, mapper: Mapper, report: Report) -> None:
+    score_name = "matchability"
+
+    def __init__(self, config: AnyTrainConfig, pairs: PairSource, mapper: Mapper, report: Report) -> None:
         self._config, self._pairs, self._mapper, self._report = config, pairs, mapper, report
         self.is_best = False
         """Whether the epoch that just ended was validated, and is the best so far."""
@@ -55,6 +71,11 @@ class Validate(Callback):
         """Go on from there."""
         self.best, self.n_without_gain = state_dict["best"], state_dict["n_without_gain"]
 
+    def measure(self) -> Measured:
+        """Measure once."""
+        assert isinstance(self._config, TrainConfig)
+        return measure(self._mapper, self._pairs, self._config.validation)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate if it is time, or the last epoch."""
         self.is_best = False
@@ -62,10 +83,8 @@ class Validate(Callback):
         is_due = epoch % self._config.validate_every_epochs == 0 or epoch == self._config.epochs
         if not is_due or not _is_whole_epoch(trainer, self._config):
             return
-        found = measure(self._mapper, self._pairs, self._config.validation) if trainer.is_global_zero else None
-        found = trainer.strategy.broadcast(found)
-        assert isinstance(found, Matchability)
-        pl_module.log(SCORE, found.score, rank_zero_only=True)
+        found: Measured = trainer.strategy.broadcast(self.measure() if trainer.is_global_zero else None)
+        pl_module.log(self.score_name, found.score, rank_zero_only=True)
         for name, value in found.numbers().items():
             pl_module.log(f"validation/{name}", value, rank_zero_only=True)
         self.is_best = self.best is None or found.score > self.best
@@ -120,12 +139,17 @@ class Realign(Callback):
             pl_module.stream.align(self._alignments)
 
 
+@runtime_checkable
+class _StatesFacts(Protocol):
+    facts: dict[str, Any]
+
+
 class Keep(Callback):
     """Keeps two checkpoints: the last, to resume from, and that of the best score. Each is complete at any moment."""
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: AnyTrainConfig,
         folder: Path,
         validate: Validate,
         *,
@@ -170,7 +194,7 @@ class Keep(Callback):
 
     def _save(self, trainer: Trainer, module: LightningModule, path: Path) -> None:
         self._saved = time.monotonic()
-        if isinstance(module, SharedModality):
+        if isinstance(module, _StatesFacts):
             module.facts["score"] = self._validate.best
         fresh = path.with_suffix(".part")
         trainer.save_checkpoint(fresh, weights_only=False)
@@ -181,7 +205,7 @@ class Keep(Callback):
 class Tell(Callback):
     """Says every so often how far the run is, how fast, and how long it will take."""
 
-    def __init__(self, config: TrainConfig, report: Report, *, every_s: float = 30.0) -> None:
+    def __init__(self, config: AnyTrainConfig, report: Report, *, every_s: float = 30.0) -> None:
         self._config, self._report, self._every_s = config, report, every_s
         self._told_s = time.monotonic()
         self._told_step = 0
@@ -223,7 +247,7 @@ class Tell(Callback):
         self._told_s, self._told_step = time.monotonic(), trainer.global_step
 
 
-def _is_whole_epoch(trainer: Trainer, config: TrainConfig) -> bool:
+def _is_whole_epoch(trainer: Trainer, config: AnyTrainConfig) -> bool:
     """Whether the epoch that ends was not cut off: what is done after it is done once, and by a resumed run alike."""
     return bool(trainer.global_step % config.steps_per_epoch == 0)
 

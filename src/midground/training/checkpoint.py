@@ -134,11 +134,16 @@ def find_checkpoint(path: Path) -> Path:
     return path
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path, *, schema: str = _SCHEMA, command: str = "train") -> dict[str, Any]:
     """The content of a checkpoint, read as weights only.
 
+    Args:
+        path: The checkpoint.
+        schema: What it must say that it is.
+        command: Command that writes such checkpoints, for messages.
+
     Raises:
-        ModelError: It is damaged, or not one of ``midground train``.
+        ModelError: It is damaged, or not one of that command.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -147,8 +152,8 @@ def read_state(path: Path) -> dict[str, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:_MAX_REASON]
         raise ModelError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
     known = state.get(KEY) if isinstance(state, dict) else None
-    if not isinstance(known, dict) or known.get("schema") != _SCHEMA:
-        raise ModelError(f"{path}: is not a checkpoint of this version's 'midground train'.")
+    if not isinstance(known, dict) or known.get("schema") != schema:
+        raise ModelError(f"{path}: is not a checkpoint of this version's 'midground {command}'.")
     return state
 
 

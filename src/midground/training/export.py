@@ -134,8 +134,8 @@ def export_onnx(network: Network) -> bytes:
 def _export_whole(network: CompactUnet) -> bytes:
     image = torch.zeros(1, network.in_channels, _EXAMPLE_PX, _EXAMPLE_PX)
     free = {0: "n", 2: "h", 3: "w"}
-    model = _trace(network.eval(), {"image": image}, ["shared"], {"image": free, "shared": free})
-    return _checked(model)
+    model = trace(network.eval(), {"image": image}, ["shared"], {"image": free, "shared": free})
+    return serialised(model)
 
 
 def _export_parts(network: SharedModalityUnet) -> bytes:
@@ -161,16 +161,24 @@ def _export_parts(network: SharedModalityUnet) -> bytes:
     for name in ("weight", "weight_out"):
         del axes[name][0]
     outputs = ["stem", "features", "decoded", "shared", *means]
-    model = _trace(parts, inputs, outputs, axes | {name: {0: "n"} for name in means})
+    model = trace(parts, inputs, outputs, axes | {name: {0: "n"} for name in means})
     _store_half(model)
     _name_sizes(model, [mean.n_channels for mean in parts.means])
     onnx.helper.set_model_props(model, {"n_means": ",".join(map(str, parts.n_means))})
-    return _checked(model)
+    return serialised(model)
 
 
-def _trace(
+def trace(
     module: nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], axes: dict[str, dict[int, str]]
 ) -> onnx.ModelProto:
+    """The graph of a module.
+
+    Args:
+        module: In evaluation mode, on the CPU.
+        inputs: Example of each input by name.
+        outputs: Names of the results.
+        axes: Names of the dimensions that stay free, by input or output.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         # torch announces that this exporter will go; the newer one needs a further package and writes no plainer graph.
@@ -193,7 +201,8 @@ def _trace(
     return onnx.load_model_from_string(buffer.getvalue())
 
 
-def _checked(model: onnx.ModelProto) -> bytes:
+def serialised(model: onnx.ModelProto) -> bytes:
+    """The content of a graph's file, once it is checked; the same graph gives the same bytes."""
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from midground.errors import ConfigError, OutputError
-from midground.training.config import TrainConfig
+from midground.training.matcher.config import AnyTrainConfig
 
 _SETTINGS_FILE = "settings.json"
 _FREE_KEYS = frozenset({"data.workers", "data.max_validation_pairs", "patience", "compile"})
 """Settings that a resumed run may change: they do not decide what the weights become."""
 
 
-def check_folder(config: TrainConfig, folder: Path, *, resume: bool) -> None:
+def check_folder(config: AnyTrainConfig, folder: Path, *, resume: bool) -> None:
     """Make sure that a run can begin in a folder, or go on in it.
 
     Raises:
@@ -44,7 +44,7 @@ def check_folder(config: TrainConfig, folder: Path, *, resume: bool) -> None:
         )
 
 
-def begin_folder(config: TrainConfig, folder: Path) -> None:
+def begin_folder(config: AnyTrainConfig, folder: Path) -> None:
     """Begin a run's folder, once everything that can be checked without training was.
 
     Raises:
@@ -57,7 +57,7 @@ def begin_folder(config: TrainConfig, folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
 
 
-def _plain(config: TrainConfig) -> dict[str, Any]:
+def _plain(config: AnyTrainConfig) -> dict[str, Any]:
     return dict(json.loads(json.dumps(dataclasses.asdict(config), default=str)))
 
 

@@ -74,8 +74,13 @@ class Plan:
 
 def batches(stream: SampleStream, plan: Plan, step: Callable[[], int]) -> DataLoader[Batch]:
     """Batches from the step that ``step()`` names when iteration starts, to the end of that step's epoch."""
+    return rest_of_epoch(_Samples(stream), plan, step)
+
+
+def rest_of_epoch(samples: Dataset[Batch], plan: Plan, step: Callable[[], int]) -> DataLoader[Batch]:
+    """Likewise, of any samples that are numbered from 0 on."""
     return DataLoader(
-        _Samples(stream),
+        samples,
         batch_size=plan.batch_size,
         sampler=_RestOfEpoch(plan, step),
         num_workers=plan.workers,

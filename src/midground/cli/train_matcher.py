@@ -1,0 +1,55 @@
+"""``midground train-matcher``: train a dense matcher on shared-modality images of one's own pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from midground.cli import options
+from midground.errors import ConfigError
+
+
+def train_matcher(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Settings in YAML; configs/roma-shared.yaml is one.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="The run's folder; runs/NAME if omitted."),
+    ] = None,
+    settings: options.SettingsOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", min=0, metavar="N", help="Stop after so many minutes; --resume goes on."),
+    ] = None,
+    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu or gpu.")] = "auto",
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Train a dense matcher on pairs in a shared modality. Needs the extras 'train' and 'matchers'."""
+    from midground.cli.config_file import resolve_config
+    from midground.training.config import Accelerator
+    from midground.training.matcher.config import MatcherTrainConfig
+
+    options.require_known("accelerator", accelerator, get_args(Accelerator))
+    if max_minutes is not None and max_minutes <= 0:
+        raise ConfigError(f"--max-minutes must be more than 0, found {max_minutes:g}.")
+    resolved = resolve_config(MatcherTrainConfig, file=options.existing(config), settings=settings or ())
+    folder = Path("runs") / resolved.name if output is None else output
+    from midground.training.callbacks import silent
+    from midground.training.fitting import RunOptions
+    from midground.training.matcher.run import train_matcher as run
+
+    run(
+        resolved,
+        folder,
+        RunOptions(resume=resume, max_minutes=max_minutes, accelerator=cast(Accelerator, accelerator)),
+        report=silent if quiet else _tell,
+    )
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)

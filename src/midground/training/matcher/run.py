@@ -1,0 +1,189 @@
+"""A matcher's training from its settings to the exported matcher, and on after an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning
+import numpy as np
+from jaxtyping import Float64
+
+from midground.core.metrics import success_rate
+from midground.datasets.base import PairSource, PixelWindow
+from midground.datasets.catalogue import open_pairs
+from midground.errors import ConfigError
+from midground.evaluation.matchability import feature_error_px
+from midground.evaluation.warps import draw_warp
+from midground.matching.configs import RomaSharedConfig
+from midground.matching.roma_shared import RomaSharedMatcher
+from midground.matching.xfeat import xfeat_network
+from midground.modality.base import Mapper
+from midground.modality.mappers import build_mapper
+from midground.registration.config import EstimateConfig
+from midground.registration.pair import warp_image
+from midground.training.callbacks import Keep, Report, Tell, Validate, silent
+from midground.training.config import RealignConfig
+from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split
+from midground.training.folder import begin_folder, check_folder
+from midground.training.loading import Plan
+from midground.training.matcher.config import MatcherTrainConfig
+from midground.training.matcher.export import export_matcher, matcher_facts
+from midground.training.matcher.module import MatcherModule, dense_network
+from midground.training.matcher.network import SharedRoma
+from midground.training.matcher.samples import MatcherSamples
+from midground.training.realign import realign
+from midground.training.sampling import SampleStream
+
+MATCHER_FOLDER = "matcher"
+_CLOSE_PX, _NEAR_PX = 3.0, 5.0
+_ESTIMATE = EstimateConfig(method="ransac", min_inliers=4, refine=False)
+_DEFAULTS = RunOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class CornerErrors:
+    """What a validation of a matcher found."""
+
+    errors_px: Float64[np.ndarray, " n"]
+    """Average corner error of each pair; infinite for a failure."""
+
+    @property
+    def score(self) -> float:
+        """Mean of the shares of pairs below 3 and below 5 px."""
+        return (self._below(_CLOSE_PX) + self._below(_NEAR_PX)) / 2
+
+    def numbers(self) -> dict[str, float]:
+        """Both shares, by name."""
+        return {f"ACE below {limit:g} px": self._below(limit) for limit in (_CLOSE_PX, _NEAR_PX)}
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {value:.2f}" for name, value in self.numbers().items())
+        return f"{told}, median {np.median(self.errors_px):.1f} px; {len(self.errors_px)} pairs"
+
+    def _below(self, limit_px: float) -> float:
+        return success_rate(self.errors_px, threshold_px=limit_px).value or 0.0
+
+
+class ValidateMatcher(Validate):
+    """Registers the validation pairs under known warps after an epoch.
+
+    Args:
+        config: Settings of the run.
+        pairs: Unit-scaled pairs, taken as aligned.
+        mapper: Brings them into the shared modality.
+        report: Told what was found.
+        network: What is trained.
+    """
+
+    score_name = "score"
+
+    def __init__(
+        self, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, report: Report, network: SharedRoma
+    ) -> None:
+        super().__init__(config, pairs, mapper, report)
+        self._side_px = config.data.crop_px
+        # Other draws than those of the training.
+        self._warp = replace(config.warp, seed=config.warp.seed + 1)
+        self._matcher = RomaSharedMatcher(
+            RomaSharedConfig(),
+            dense_network(network),
+            n_channels=network.n_channels,
+            side_px=self._side_px,
+            model=mapper.name,
+        )
+
+    def measure(self) -> CornerErrors:
+        """Measure once; a SAR image of the size of a training sample, warped, is brought onto its optical image."""
+        return CornerErrors(np.array([self._error_px(index) for index in range(len(self._pairs))], np.float64))
+
+    def _error_px(self, index: int) -> float:
+        height, width = self._pairs.hw(index)
+        side_px = self._side_px
+        pair = self._pairs.read(index, PixelWindow((height - side_px) // 2, (width - side_px) // 2, side_px, side_px))
+        moving_from_fixed = draw_warp(self._warp, index, pair.sar.hw)
+        moving = self._mapper.map(warp_image(pair.sar, moving_from_fixed, pair.sar.hw), "sar")
+        fixed = self._mapper.map(pair.optical, "optical")
+        return feature_error_px(self._matcher, moving, fixed, moving_from_fixed.inverse(), _ESTIMATE)
+
+
+def train_matcher(
+    config: MatcherTrainConfig, folder: Path, options: RunOptions = _DEFAULTS, *, report: Report = silent
+) -> TrainResult:
+    """Train a dense matcher on shared images, and export the best.
+
+    The folder receives the settings, the checkpoints ``last.ckpt`` and ``best.ckpt``, TensorBoard's files, and in
+    ``matcher`` what the matcher ``roma-shared`` loads.
+
+    Args:
+        config: Everything that decides the result.
+        folder: The run's folder.
+        options: How to run; on one device.
+        report: Told lines of progress.
+
+    Raises:
+        InputError: Pairs cannot be used.
+        ConfigError: Settings do not fit the data, or not those of the run that is resumed.
+        OutputError: The folder holds a run already, and ``resume`` was not asked for; or holds none to resume.
+    """
+    check_folder(config, folder, resume=options.resume)
+    on_gpu = is_on_gpu(options.accelerator)
+    mapper = build_mapper(config.model)
+    if config.data.workers and mapper.sha256 is not None:
+        raise ConfigError(
+            f"data.workers must be 0 with a learned model, found {config.data.workers}: ONNX Runtime does not survive "
+            "in copies of a process."
+        )
+    sources = [open_pairs(source.pairs) for source in config.data.train]
+    held_out = None if config.data.validation is None else open_pairs(config.data.validation)
+    training, validation = split(config.data, sources, held_out)
+    stream = SampleStream(
+        training,
+        [source.share for source in config.data.train],
+        n_epoch=config.steps_per_epoch * config.batch_size,
+        crop_px=config.data.crop_px,
+        augment=config.augment,
+        seed=config.seed,
+    )
+    if config.realign_px and config.pairing in ("cross", "curriculum"):
+        shifts = RealignConfig(search_px=config.realign_px)
+        found = [realign(mapper, source, shifts) for source in training]
+        stream.align([one.shifts_xy for one in found])
+        report(f"realigned: {' | '.join(map(str, found))}")
+    n_channels = _n_channels(mapper, validation)
+    report(
+        f"{sum(map(len, training))} pairs to train on, {len(validation)} to validate on; "
+        f"{n_channels} channels of '{mapper.name}'"
+    )
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    plan = Plan(
+        steps_per_epoch=config.steps_per_epoch,
+        batch_size=config.batch_size,
+        workers=config.data.workers or 0,
+        pin_memory=on_gpu,
+    )
+    network = SharedRoma(n_channels, xfeat_network()).train()
+    module = MatcherModule(config, network, MatcherSamples(stream, mapper, config), plan)
+    data = tuple(
+        f"{source.pairs.path.name}: {len(pairs)} pairs"
+        for source, pairs in zip(config.data.train, training, strict=True)
+    )
+    module.facts = matcher_facts(config, mapper, n_channels, data)
+    validate = ValidateMatcher(config, validation, mapper, report, network)
+    keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
+    tell = Tell(config, report, every_s=options.tell_every_s)
+    trainer = make_trainer(config, folder, options, [tell, validate, keep], on_gpu=on_gpu)
+    if not options.resume:
+        begin_folder(config, folder)
+    fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
+    best, last = (path if path.is_file() else None for path in (keep.best, keep.last))
+    if last is not None:
+        export_matcher(folder, folder / MATCHER_FOLDER)
+        n_steps = config.epochs * config.steps_per_epoch
+        report(f"{trainer.global_step} of {n_steps} steps done; the matcher lies in {folder / MATCHER_FOLDER}")
+    return TrainResult(best, last, validate.best, trainer.global_step, tell.pairs_per_s)
+
+
+def _n_channels(mapper: Mapper, pairs: PairSource) -> int:
+    """Channels of the shared modality, by mapping a corner of a pair."""
+    return mapper.map(pairs.read(0, PixelWindow(0, 0, 64, 64)).sar, "sar").n_channels

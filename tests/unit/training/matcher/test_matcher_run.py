@@ -1,0 +1,136 @@
+"""A matcher's training from settings to the exported matcher; needs torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from midground.core.image import Image
+from midground.errors import ConfigError, InputError, ModelError, OutputError
+from midground.evaluation.config import WarpConfig
+from midground.matching.configs import RomaSharedConfig
+from midground.matching.registry import build_matcher
+from midground.matching.roma_shared import standardised
+from midground.training.config import TrainConfig
+from midground.training.matcher.config import MatcherTrainConfig
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+pytest.importorskip("lightning", reason="needs the extra train")
+pytest.importorskip("kornia", reason="needs the extra matchers")
+
+from midground.training.fitting import RunOptions, TrainResult  # noqa: E402
+from midground.training.matcher.export import export_matcher, load_network  # noqa: E402
+from midground.training.matcher.module import MatcherModule, dense_network  # noqa: E402
+from midground.training.matcher.run import CornerErrors, train_matcher  # noqa: E402
+
+pytestmark = pytest.mark.extras
+
+SIDE_PX = 128
+
+
+@pytest.fixture(scope="module")
+def config(settings: Callable[..., TrainConfig]) -> MatcherTrainConfig:
+    """Two epochs of two steps of one pair on the simulated places."""
+    return MatcherTrainConfig(
+        name="tiny",
+        data=replace(settings().data, crop_px=SIDE_PX, max_validation_pairs=2),
+        model="structure",
+        realign_px=0,
+        warp=WarpConfig(shift_px=8.0, rotation_deg=5.0, scale=(1.0, 1.0)),
+        epochs=2,
+        steps_per_epoch=2,
+        batch_size=1,
+        validate_every_epochs=1,
+    )
+
+
+def run(config: MatcherTrainConfig, folder: Path, lines: list[str] | None = None, **options: Any) -> TrainResult:
+    report = [].append if lines is None else lines.append
+    return train_matcher(config, folder, RunOptions(accelerator="cpu", **options), report=report)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_a_run_ends_in_a_matcher_that_says_what_the_network_says(config: MatcherTrainConfig, tmp_path: Path) -> None:
+    lines: list[str] = []
+    done = run(config, tmp_path / "run", lines)
+    assert done.n_steps == 4
+    assert lines[0] == "10 pairs to train on, 2 to validate on; 9 channels of 'structure'"
+    card = json.loads((tmp_path / "run" / "matcher" / "card.json").read_text())
+    assert (card["model"], card["n_channels"], card["side_px"]) == ("structure", 9, SIDE_PX)
+    assert card["score"] == done.score
+    assert re.search(r"4 steps planned, seed 0; [24] steps done$", card["recipe"])
+    network, facts = load_network(tmp_path / "run")
+    assert facts["data"] == ["places: 10 pairs"]
+    rng = np.random.default_rng(0)
+    moving, fixed = (Image.from_array(rng.random((9, SIDE_PX, SIDE_PX), np.float32)) for _ in range(2))
+    matcher = build_matcher(RomaSharedConfig(weights=tmp_path / "run" / "matcher", min_certainty=1e-6))
+    found = matcher.match(moving, fixed)
+    assert len(found) > 0
+    fixed_xy, certainty = dense_network(network)(standardised(moving)[None], standardised(fixed)[None])
+    columns, rows = ((found.moving_xy - 0.5) / 2).astype(int).T
+    np.testing.assert_allclose(found.score, certainty[rows, columns], atol=1e-4)
+    np.testing.assert_allclose(found.fixed_xy, fixed_xy[:, rows, columns].T, atol=1e-4 * SIDE_PX)
+    with pytest.raises(InputError, match="takes the 9 channels of the model 'structure', found 1 in the moving"):
+        matcher.match(Image.from_array(np.zeros((64, 64))), fixed)
+
+
+def test_an_interrupted_run_goes_on_with_the_same_pairs(
+    config: MatcherTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config, tmp_path / "whole")
+    original = MatcherModule.training_step
+
+    def training_step(self: MatcherModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 3:
+            raise KeyboardInterrupt
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MatcherModule, "training_step", training_step)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path / "run")
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 2
+    with pytest.raises(OutputError, match="--resume goes on with the run in it"):
+        run(config, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"the run to resume had other settings \(seed\)"):
+        run(replace(config, seed=1), tmp_path / "run", resume=True)
+    assert run(config, tmp_path / "run", resume=True).n_steps == 4
+    one, other = weights(tmp_path / "whole" / "last.ckpt"), weights(tmp_path / "run" / "last.ckpt")
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-6
+
+
+def test_misregistered_pairs_are_told_of(config: MatcherTrainConfig, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run(replace(config, realign_px=6, pairing="curriculum", epochs=1, steps_per_epoch=1), tmp_path / "run", lines)
+    assert lines[0].startswith("realigned: ")
+    assert "pairs confident, off by 0.0 px (median)" in lines[0]
+
+
+def test_workers_and_learned_models_do_not_go_together(config: MatcherTrainConfig, tmp_path: Path) -> None:
+    learned = replace(config, model="default", data=replace(config.data, workers=1))
+    with pytest.raises(ConfigError, match=r"data\.workers must be 0 with a learned model, found 1"):
+        run(learned, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_command_is_refused(tmp_path: Path) -> None:
+    torch.save({"midground": {"schema": "midground/checkpoint/1"}}, tmp_path / "best.ckpt")
+    with pytest.raises(ModelError, match=r"is not a checkpoint of this version's 'midground train-matcher'"):
+        export_matcher(tmp_path, tmp_path / "matcher")
+
+
+def test_the_score_of_a_validation_is_the_mean_of_two_shares() -> None:
+    found = CornerErrors(np.array([0.5, 2.9, 3.0, 4.0, np.inf, 60.0]))
+    assert found.numbers() == {"ACE below 3 px": 2 / 6, "ACE below 5 px": 4 / 6}
+    assert found.score == 0.5
+    assert str(found) == "ACE below 3 px 0.33, ACE below 5 px 0.67, median 3.5 px; 6 pairs"
