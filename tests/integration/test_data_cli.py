@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from midground.datasets.archive import Entry, Shard
 from midground.datasets.base import PixelWindow
-from midground.datasets.catalogue import PairsConfig, open_pairs, open_raw_pairs
+from midground.datasets.catalogue import KINDS, PairsConfig, open_pairs, open_raw_pairs
 from midground.datasets.splits import Subset, split_by_place
 
 CHECKOUT = Path(__file__).parents[2]
@@ -42,9 +42,7 @@ def save(path: Path, array: np.ndarray) -> None:
     count, height, width = array.shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(
-            path, "w", driver="PNG", count=count, height=height, width=width, dtype=array.dtype.name
-        ) as target:
+        with rasterio.open(path, "w", count=count, height=height, width=width, dtype=array.dtype.name) as target:
             target.write(array)
 
 
@@ -58,19 +56,36 @@ def test_info_says_what_a_collection_holds(cli, folder):
         "sizes     32 × 40 px (4)",
         "SAR       3 band(s) of uint8: band 1, band 2, band 3",
         "optical   3 band(s) of uint8: band 1, band 2, band 3",
-        "hint      The SAR images are grey, saved as colour: 'bands_sar: [1]' reads them as one band.",
-        "problems  none",
     ]
 
 
-def test_info_reports_problems_and_fails(cli, folder):
+def test_check_finds_nothing(cli, folder):
+    outcome = cli("data", "check", folder)
+
+    assert outcome.code == 0, outcome
+    assert outcome.out.splitlines() == [
+        "pairs       4",
+        "hint        The SAR images are grey, saved as colour: 'bands_sar: [1]' reads them as one band.",
+        "problems    none",
+    ]
+
+
+def test_check_reports_all_problems_and_fails(cli, folder):
     save(folder / "optical" / "0002_after.png", np.zeros((3, 32, 40), np.uint8))
-    outcome = cli("data", "info", folder)
+    (folder / "sar" / "0010_after.png").unlink()
+    truncated = folder / "optical" / "0001_after.png"
+    truncated.write_bytes(truncated.read_bytes()[:2000])
+    outcome = cli("data", "check", folder)
 
     assert outcome.code == 2
-    assert "problem   Pair '0002_after': no pixel of the optical image holds data; exclude the pair." in outcome.out
-    assert outcome.err == f"midground: {folder}: 1 problem(s) found, listed above.\n"
-    assert cli("data", "info", folder, "--quick").code == 0
+    lines = outcome.out.splitlines()
+    assert lines[0] == "pairs       3"
+    assert [line.split()[0] for line in lines[1:]] == ["hint", "unpaired", "unreadable", "empty"]
+    assert lines[4] == "empty       Pair '0002_after': no pixel of the optical image holds data; exclude the pair."
+    assert outcome.err == f"midground: {folder}: 3 problem(s) found, listed above.\n"
+    document = json.loads(cli("data", "check", folder, "--json").out)
+    assert document["n_pairs"] == 3
+    assert [problem["kind"] for problem in document["problems"]] == ["unpaired", "unreadable", "empty"]
 
 
 def test_pack_follows_the_settings(cli, folder, tmp_path):
@@ -87,17 +102,17 @@ def test_pack_follows_the_settings(cli, folder, tmp_path):
     assert copy.places == ("0001", "0010")
     np.testing.assert_array_equal(copy.read(1).sar.channels, source.read(3).sar.channels)
     np.testing.assert_array_equal(copy.read(1).optical.channels, source.read(3).optical.channels)
-    assert "problems  none" in cli("data", "info", packed).out
+    assert "problems    none" in cli("data", "check", packed).out
 
 
-def test_info_compares_the_sha256_of_shards(cli, folder, tmp_path):
+def test_check_compares_the_sha256_of_shards(cli, folder, tmp_path):
     packed = tmp_path / "packed"
     assert cli("data", "pack", folder, "-o", packed, "--quiet").out == ""
     content = bytearray((packed / "00000.bin").read_bytes())
     content[5] ^= 1
     (packed / "00000.bin").write_bytes(content)
 
-    outcome = cli("data", "info", packed)
+    outcome = cli("data", "check", packed)
     assert outcome.code == 2
     assert "00000.bin: the shard was altered or is damaged" in outcome.err
 
@@ -107,7 +122,7 @@ def test_info_compares_the_sha256_of_shards(cli, folder, tmp_path):
     [
         (("info", "{folder}/absent"), "there is no such collection of pairs; check the path."),
         (("info", "{folder}/sar"), "there is no folder 'sar' in it"),
-        (("info", "{folder}", "--set", "kind=foldr"), "Unknown kind 'foldr'. Did you mean 'folder'?"),
+        (("info", "{folder}", "--set", "kind=foldr"), "Unknown kind of collection 'foldr'. Did you mean 'folder'?"),
         (("info", "{folder}", "--set", "sar_scale=decibel"), "Unknown sar_scale 'decibel'."),
         (("info", "{folder}", "--set", "band_sar=[1]"), "unknown setting 'band_sar'. Did you mean 'bands_sar'?"),
         (("info", "{folder}", "--set", "bands_sar=[4]"), "there is no band 4"),
@@ -119,7 +134,7 @@ def test_what_cannot_be_used_is_one_sentence(cli, folder, words, message):
     assert message in cli.fails("data", *(word.format(folder=folder) for word in words))
 
 
-@pytest.mark.parametrize("command", [[], ["info"], ["pack"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["info"], ["check"], ["prepare"], ["pack"]], ids=" ".join)
 def test_help_is_light(command):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "midground", "data", *command, "--help"],
@@ -133,10 +148,62 @@ def test_help_is_light(command):
     assert not loaded & {"numpy", "rasterio", "yaml"}
 
 
+@pytest.fixture
+def sen12ms(tmp_path: Path) -> Path:
+    """Five patches of as many scenes, 8 × 8 px, one without its optical image."""
+    rng = np.random.default_rng(3)
+    root = tmp_path / "sen12ms"
+    for scene in range(5):
+        for kind, values in (
+            ("s1", rng.normal(-12, 4, (2, 8, 8)).astype(np.float32)),
+            ("s2", rng.integers(1, 9000, (13, 8, 8), dtype=np.uint16)),
+        ):
+            save(
+                root / f"ROIs1158_spring_{kind}" / f"{kind}_{scene}" / f"ROIs1158_spring_{kind}_{scene}_p30.tif", values
+            )
+    (root / "ROIs1158_spring_s2" / "s2_4" / "ROIs1158_spring_s2_4_p30.tif").unlink()
+    return root
+
+
+def test_a_published_dataset_is_checked_and_prepared(cli, sen12ms, tmp_path):
+    checked = cli("data", "check", sen12ms, "--layout", "sen12ms")
+    assert checked.code == 2
+    assert "unpaired" in checked.out
+    assert "ROIs1158_spring_s1_4_p30.tif: there is no optical image of the same patch" in checked.out
+
+    out = tmp_path / "out"
+    prepared = cli("data", "prepare", "sen12ms", sen12ms, out, "--split", "2,1,1")
+    assert prepared.code == 0, prepared
+    assert prepared.out.splitlines() == [
+        f"{out}: 4 pairs (train 2, validation 1, test 1)",
+        f"1 problem(s) with files that were left out; see 'midground data check {sen12ms} --layout sen12ms'.",
+    ]
+    assert cli("data", "check", out).code == 0
+    names = (out / "train.txt").read_text(encoding="utf-8").split()
+    info = cli("data", "info", out, "--set", f"include={out / 'train.txt'}")
+    assert info.out.splitlines()[0] == f"pairs     2, from '{names[0]}' to '{names[1]}'"
+    assert cli("data", "prepare", "sen12ms", sen12ms, out, "--split", "2,1,1", "-q").out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sen12", "{data}", "{data}/out"), "Unknown kind of collection 'sen12'."),
+        (("sen12ms", "{data}/absent", "{data}/out"), "there is no such collection of pairs"),
+        (("sen12ms", "{data}", "{data}"), "exists already and is no preparation"),
+        (("sen12ms", "{data}", "{data}/out", "--format", "jpg"), "image_format"),
+        (("sen12ms", "{data}", "{data}/out", "--split", "1,2"), "--split takes three numbers"),
+        (("sen12ms", "{data}", "{data}/out", "--split", "1,2,0"), "split must be three numbers of more than 0"),
+    ],
+)
+def test_what_cannot_be_prepared_is_one_sentence(cli, sen12ms, words, message):
+    assert message in cli.fails("data", "prepare", *(word.format(data=sen12ms) for word in words))
+
+
 def test_settings_and_format_are_documented():
     text = (CHECKOUT / "docs" / "data.md").read_text(encoding="utf-8")
     fields = [field.name for kind in (PairsConfig, Entry, Shard) for field in dataclasses.fields(kind)]
-    assert [name for name in fields if f"`{name}`" not in text] == []
+    assert [name for name in (*fields, *KINDS) if f"`{name}`" not in text] == []
 
 
 def test_the_documented_lines_of_python_run(folder, monkeypatch, capsys):

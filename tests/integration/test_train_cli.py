@@ -179,7 +179,7 @@ def test_what_cannot_be_trained_is_one_line(cli, config: Path, tmp_path: Path, w
 
 def without_partner(root: Path) -> str:
     (root / "optical" / "place_3.png").unlink()
-    return "the image 'place_3.tif' has no partner in 'optical'"
+    return "place_3.tif: has no partner in 'optical'"
 
 
 def of_another_size(root: Path) -> str:

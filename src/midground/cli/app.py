@@ -10,6 +10,7 @@ import typer
 
 from midground.cli.apply import apply
 from midground.cli.data import data
+from midground.cli.data_prepare import prepare_dataset
 from midground.cli.evaluate import evaluate
 from midground.cli.exits import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_REJECTED, EXIT_UNEXPECTED
 from midground.cli.map import map_images
@@ -42,6 +43,7 @@ app.command()(train)
 app.command()(train_matcher)
 app.command()(evaluate)
 app.add_typer(models, name="models")
+data.command("prepare")(prepare_dataset)
 app.add_typer(data, name="data")
 
 

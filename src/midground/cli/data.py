@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from midground.datasets.catalogue import PairsConfig
 
 data = typer.Typer(
-    name="data", help="Look at collections of pairs, check and pack them.", no_args_is_help=True, add_completion=False
+    name="data",
+    help="Look at collections of pairs, check, prepare and pack them.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 PairsArgument = Annotated[
@@ -27,10 +32,19 @@ PairsArgument = Annotated[
         help="Folder with sar/ and optical/, CSV table of pairs, packed collection, or settings of one in YAML.",
     ),
 ]
+LayoutOption = Annotated[
+    str | None,
+    typer.Option("--layout", metavar="NAME", help="Published dataset whose names the files have, such as sen12ms."),
+]
 
 
-def read_pairs_config(path: Path, settings: list[str] | None) -> PairsConfig:
+def read_pairs_config(path: Path, settings: list[str] | None, *, layout: str | None = None) -> PairsConfig:
     """Settings of a collection from what a command is given: a YAML file, or the collection itself.
+
+    Args:
+        path: What it is given.
+        settings: Values of ``--set``.
+        layout: Kind of the collection; as the settings say if omitted.
 
     Raises:
         InputError: The file is not YAML.
@@ -39,9 +53,10 @@ def read_pairs_config(path: Path, settings: list[str] | None) -> PairsConfig:
     from midground.cli.config_file import resolve_config
     from midground.datasets.catalogue import PairsConfig
 
+    explicit: dict[str, object] = {} if layout is None else {"kind": layout}
     if path.suffix.lower() in (".yaml", ".yml"):
-        return resolve_config(PairsConfig, file=path, settings=settings or ())
-    return resolve_config(PairsConfig, settings=settings or (), options={"path": path})
+        return resolve_config(PairsConfig, file=path, settings=settings or (), options=explicit)
+    return resolve_config(PairsConfig, settings=settings or (), options={**explicit, "path": path})
 
 
 @data.command("pack")
@@ -74,34 +89,52 @@ def pack(
 @data.command("info")
 def info(
     pairs: PairsArgument,
+    layout: LayoutOption = None,
     settings: options.SettingsOption = None,
-    is_quick: Annotated[
-        bool, typer.Option("--quick", help="Look at names and headers only; without it, all pixels are read.")
-    ] = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Say what a collection holds, from names and headers; 'midground data check' reads the pixels."""
+    from midground.datasets.catalogue import open_raw_pairs
+
+    for line in _described(open_raw_pairs(read_pairs_config(pairs, settings, layout=layout))):
+        typer.echo(line)
+
+
+@data.command("check")
+def check_collection(
+    pairs: PairsArgument,
+    layout: LayoutOption = None,
+    settings: options.SettingsOption = None,
+    is_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Say what a collection holds and, after reading all of it, what is wrong with it; exit code 2 if anything is."""
-    from midground.datasets.catalogue import open_raw_pairs
-    from midground.datasets.check import check
+    """Read all of a collection and list what is wrong: missing, unpaired, damaged, empty and duplicate files.
+
+    No problem keeps the others from being found. The exit code is 2 if there is any.
+    """
+    from midground.datasets.catalogue import collection_kind, open_raw_pairs, scan_files
+    from midground.datasets.check import check, check_files
     from midground.datasets.packed import PackedPairs
 
+    config = read_pairs_config(pairs, settings, layout=layout)
     with progress_bars(quiet=quiet) as progress:
-        source = open_raw_pairs(read_pairs_config(pairs, settings), progress=progress)
-        for line in _described(source):
-            typer.echo(line)
-        if is_quick:
-            return
-        if isinstance(source, PackedPairs):
-            source.verify(progress=progress)
-        found = check(source, progress=progress)
-    for hint in found.hints:
-        typer.echo(f"hint      {hint}")
-    for problem in found.problems:
-        typer.echo(f"problem   {problem}")
+        if collection_kind(config) == "packed":
+            source = open_raw_pairs(config, progress=progress)
+            if isinstance(source, PackedPairs):
+                source.verify(progress=progress)
+            found = check(source, progress=progress)
+        else:
+            found = check_files(scan_files(config), is_black_missing=config.black_is_missing, progress=progress)
+    if is_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+    else:
+        rows = [("pairs", str(found.n_pairs)), *(("hint", hint) for hint in found.hints)]
+        rows += [(problem.kind, problem.message) for problem in found.problems]
+        for kind, text in rows if found.problems else [*rows, ("problems", "none")]:
+            typer.echo(f"{kind:<10}  {text}")
     if found.problems:
         raise InputError(f"{pairs}: {len(found.problems)} problem(s) found, listed above.")
-    typer.echo("problems  none")
 
 
 def _described(source: RawPairs) -> list[str]:

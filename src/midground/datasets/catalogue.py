@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from types import MappingProxyType
 
 from midground.core.progress import Progress, silent
 from midground.core.radiometry import SAR_SCALES, SarScale, Scaling
 from midground.datasets.archive import INDEX_FILE
 from midground.datasets.base import RawPairs
 from midground.datasets.files import FilePairs
-from midground.datasets.listing import Subfolders, list_folder, list_manifest
+from midground.datasets.layouts import LAYOUTS, scan_layout
+from midground.datasets.listing import Listing, Subfolders, list_folder, list_manifest, scan_folder
 from midground.datasets.memory import InMemoryPairs
 from midground.datasets.packed import PackedPairs
 from midground.datasets.radiometry import Radiometry, estimate_radiometry
@@ -19,7 +20,15 @@ from midground.datasets.scaled import ScaledPairs
 from midground.datasets.selection import Selection, read_names
 from midground.errors import ConfigError, InputError, unknown_name
 
-PairsKind = Literal["auto", "folder", "manifest", "packed"]
+KINDS = MappingProxyType(
+    {
+        "folder": "two folders with equal names inside",
+        "manifest": "a CSV table that names the images",
+        "packed": "what 'midground data pack' wrote",
+        **{name: layout.summary for name, layout in LAYOUTS.items()},
+    }
+)
+"""What a collection can be, with a word on each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +37,8 @@ class PairsConfig:
 
     path: Path
     """Folder of image files, CSV table that names them, or folder that ``midground data pack`` wrote."""
-    kind: PairsKind = "auto"
-    """Which of the three it is: ``folder``, ``manifest`` or ``packed``; ``auto`` looks."""
+    kind: str = "auto"
+    """Which of these it is: ``folder``, ``manifest`` or ``packed``, which ``auto`` tells apart; or a dataset's name."""
     sar: str = "sar"
     """Folder of SAR images inside ``path``, if that is a folder of image files."""
     optical: str = "optical"
@@ -53,15 +62,15 @@ class PairsConfig:
     exclude: Path | None = None
     """Text file with names of pairs that are left out, one a line."""
     split: str | None = None
-    """Only rows of the CSV table with this value in the column ``split``."""
+    """Only rows of the CSV table with this value in the column ``split``, or a dataset's own part of this name."""
     black_is_missing: bool | None = None
     """Whether optical pixels with only zeros hold no data; if omitted, in 8-bit files without nodata or mask."""
     in_memory: bool = False
     """Whether all pairs are read at once and held in memory, in the data type of their files."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(PairsKind):
-            raise unknown_name("kind of collection", self.kind, get_args(PairsKind))
+        if self.kind not in ("auto", *KINDS):
+            raise unknown_name("kind of collection", self.kind, ("auto", *KINDS))
         if self.sar_scale is not None and self.sar_scale not in SAR_SCALES:
             raise unknown_name("sar_scale", self.sar_scale, SAR_SCALES)
         for name in ("bands_sar", "bands_optical"):
@@ -109,32 +118,72 @@ def open_raw_pairs(config: PairsConfig, *, progress: Progress = silent) -> RawPa
         InputError: There is no collection, or it cannot be used.
         ConfigError: A setting does not fit this kind of collection.
     """
-    kind = _kind(config)
-    if config.split is not None and kind != "manifest":
-        raise ConfigError(
-            f"split: {config.path} is no CSV table with a column 'split'; choose pairs with include and exclude."
-        )
+    kind = collection_kind(config)
     source = _open(config, kind)
     return InMemoryPairs(source, progress=progress) if config.in_memory else source
 
 
-def _open(config: PairsConfig, kind: PairsKind) -> RawPairs:
-    selection = Selection(
-        include=None if config.include is None else read_names(config.include),
-        exclude=frozenset() if config.exclude is None else read_names(config.exclude),
-        place_pattern=config.place_pattern,
-    )
+def scan_files(config: PairsConfig) -> Listing:
+    """Look for the image files of a collection, and report those that are in no pair instead of giving up.
+
+    Raises:
+        InputError: There is no collection, or its table cannot be read.
+        ConfigError: A setting does not fit this kind of collection, or it is packed.
+    """
+    kind = collection_kind(config)
+    selection = _selection(config)
+    if kind == "packed":
+        raise ConfigError(f"{config.path}: is packed, but image files are wanted here; name what it was packed from.")
+    if kind == "manifest":
+        return Listing(list_manifest(config.path, selection, split=config.split))
+    if kind == "folder":
+        return scan_folder(config.path, _subfolders(config), selection)
+    listing = scan_layout(LAYOUTS[kind], config.path, selection)
+    pairs = tuple(pair for pair in listing.pairs if config.split in (None, pair.split))
+    if listing.pairs and not pairs:
+        known = sorted({pair.split for pair in listing.pairs if pair.split})
+        raise InputError(
+            f"{config.path}: no pair has the split '{config.split}'; there are {', '.join(known) or 'none'}."
+        )
+    return Listing(pairs, listing.problems)
+
+
+def collection_kind(config: PairsConfig) -> str:
+    """Which of :data:`KINDS` a collection is; it is looked at if the settings leave that open.
+
+    Raises:
+        InputError: There is no collection, or it is of another kind than the settings say.
+        ConfigError: A part is asked for where no parts are named.
+    """
+    path = config.path
+    if not path.exists():
+        raise InputError(f"{path}: there is no such collection of pairs; check the path.")
+    if config.kind == "auto":
+        kind = "manifest" if not path.is_dir() else "packed" if (path / INDEX_FILE).is_file() else "folder"
+    elif path.is_dir() == (config.kind == "manifest"):
+        raise InputError(f"{path}: is {'a' if path.is_dir() else 'no'} folder, so not of the kind '{config.kind}'.")
+    else:
+        kind = config.kind
+    if config.split is not None and kind in ("folder", "packed"):
+        raise ConfigError(
+            f"split: {path} is no CSV table with a column 'split'; choose pairs with include and exclude."
+        )
+    return kind
+
+
+def _open(config: PairsConfig, kind: str) -> RawPairs:
+    selection = _selection(config)
     if kind == "packed":
         if config.black_is_missing is not None:
             raise ConfigError(f"black_is_missing: {config.path} is packed, which settled this; pack it again with it.")
         return PackedPairs(
             config.path, bands_sar=config.bands_sar, bands_optical=config.bands_optical, selection=selection
         )
-    if kind == "manifest":
-        files = list_manifest(config.path, selection, split=config.split)
+    if kind == "folder":
+        files = list_folder(config.path, _subfolders(config), selection)
     else:
-        subfolders = Subfolders(sar=config.sar, optical=config.optical, mask=config.mask)
-        files = list_folder(config.path, subfolders, selection)
+        files = scan_files(config).pairs
+        selection.require_found([pair.name for pair in files], config.path)
     return FilePairs(
         files,
         bands_sar=config.bands_sar,
@@ -143,14 +192,13 @@ def _open(config: PairsConfig, kind: PairsKind) -> RawPairs:
     )
 
 
-def _kind(config: PairsConfig) -> PairsKind:
-    path = config.path
-    if not path.exists():
-        raise InputError(f"{path}: there is no such collection of pairs; check the path.")
-    if config.kind != "auto":
-        if path.is_dir() == (config.kind == "manifest"):
-            raise InputError(f"{path}: is {'a' if path.is_dir() else 'no'} folder, so not of the kind '{config.kind}'.")
-        return config.kind
-    if path.is_dir():
-        return "packed" if (path / INDEX_FILE).is_file() else "folder"
-    return "manifest"
+def _selection(config: PairsConfig) -> Selection:
+    return Selection(
+        include=None if config.include is None else read_names(config.include),
+        exclude=frozenset() if config.exclude is None else read_names(config.exclude),
+        place_pattern=config.place_pattern,
+    )
+
+
+def _subfolders(config: PairsConfig) -> Subfolders:
+    return Subfolders(sar=config.sar, optical=config.optical, mask=config.mask)

@@ -1,14 +1,20 @@
-"""Reading every pixel of a collection, to find everything that is wrong with it."""
+"""Everything that is wrong with a collection: files without a partner, damaged, unlike the others, empty or twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PixelWindow, RawPairs
+from midground.datasets.files import FilePairs, usable_pairs
+from midground.datasets.listing import Listing, PairFiles, Problem
 from midground.errors import InputError
 
 _STRIP_PX = 1 << 22
@@ -20,10 +26,36 @@ _REPEATED_WITHIN = 1.0
 class Findings:
     """What reading all of a collection brought to light."""
 
-    problems: tuple[str, ...]
-    """What has to be mended, a sentence each."""
+    n_pairs: int
+    """Number of pairs that were read, sound or not."""
+    problems: tuple[Problem, ...]
+    """What has to be mended."""
     hints: tuple[str, ...]
     """What may be wanted as it is, a sentence each."""
+
+
+def check_files(listing: Listing, *, is_black_missing: bool | None = None, progress: Progress = silent) -> Findings:
+    """Say what is wrong with the files of a collection, those that keep it from being opened included.
+
+    Args:
+        listing: The files, and what was noticed when they were looked for.
+        is_black_missing: As for :class:`FilePairs`.
+        progress: Told after every pair and every file.
+
+    Raises:
+        InputError: There is nothing to check.
+    """
+    if not listing.pairs and not listing.problems:
+        raise InputError("There is no image of a pair here; check the folder, and the name of the layout.")
+    usable = usable_pairs(listing.pairs)
+    problems = [*listing.problems, *usable.problems]
+    hints: tuple[str, ...] = ()
+    if usable.pairs:
+        found = check(FilePairs(usable.pairs, is_black_missing=is_black_missing), progress=progress)
+        problems += found.problems
+        hints = found.hints
+    problems += _duplicates(listing.pairs, progress)
+    return Findings(len(usable.pairs), tuple(problems), hints)
 
 
 def check(source: RawPairs, *, progress: Progress = silent) -> Findings:
@@ -35,7 +67,7 @@ def check(source: RawPairs, *, progress: Progress = silent) -> Findings:
         source: The collection.
         progress: Told after every pair.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     is_sar_repeated = source.sar_profile.dtype == "uint8" and len(source.sar_profile.bands) > 1
     for index, name in enumerate(source.names):
         found = _Found()
@@ -43,13 +75,13 @@ def check(source: RawPairs, *, progress: Progress = silent) -> Findings:
             for window in _strips(source.hw(index)):
                 found.add(source, index, window)
         except InputError as error:
-            problems.append(str(error))
+            problems.append(Problem(kind="unreadable", message=str(error)))
         else:
-            problems += found.problems(name)
+            problems += [Problem(kind="empty", message=message) for message in found.problems(name)]
             is_sar_repeated &= found.is_sar_repeated
         progress("checking pairs", index + 1, len(source))
     hint = "The SAR images are grey, saved as colour: 'bands_sar: [1]' reads them as one band."
-    return Findings(tuple(problems), (hint,) if is_sar_repeated else ())
+    return Findings(len(source), tuple(problems), (hint,) if is_sar_repeated else ())
 
 
 class _Found:
@@ -81,3 +113,21 @@ def _strips(hw: tuple[int, int]) -> Iterator[PixelWindow]:
     rows = max(1, _STRIP_PX // width)
     for top in range(0, height, rows):
         yield PixelWindow(top, 0, min(rows, height - top), width)
+
+
+def _duplicates(pairs: Sequence[PairFiles], progress: Progress) -> Iterator[Problem]:
+    """Image files with the same content under several names; masks may well be equal."""
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in dict.fromkeys(path for pair in pairs for path in (pair.sar, pair.optical)):
+        if path.is_file():
+            by_size[path.stat().st_size].append(path)
+    suspects = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
+    by_content: dict[bytes, list[Path]] = defaultdict(list)
+    for number, path in enumerate(suspects, start=1):
+        # One that cannot be opened was reported when its pixels were read.
+        with suppress(OSError), path.open("rb") as stream:
+            by_content[hashlib.file_digest(stream, "sha256").digest()].append(path)
+        progress("comparing files", number, len(suspects))
+    for first, *others in by_content.values():
+        for path in others:
+            yield Problem(kind="duplicate", message=f"{path}: has the same content as {first}; exclude one of them.")

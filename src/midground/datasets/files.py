@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from midground.datasets.base import Pair, PixelWindow, Profile, checked_window
-from midground.datasets.listing import PairFiles
+from midground.datasets.listing import Listing, PairFiles, Problem, ProblemKind
 from midground.datasets.raster import RasterHeader, masked, read_header, read_mask, read_raster
 from midground.datasets.selection import summed_up
 from midground.errors import InputError
@@ -48,7 +49,10 @@ class FilePairs:
         self._files = tuple(files)
         self.names = tuple(pair.name for pair in self._files)
         self.places = tuple(pair.place for pair in self._files)
-        self._headers = _checked_headers(self._files)
+        checked, problems = _inspect(self._files)
+        if problems:
+            raise InputError(summed_up(problem.message for problem in problems))
+        self._headers = tuple(headers for _, headers in checked)
         self._bands_sar, self.sar_profile = _select(bands_sar, [pair.sar for pair in self._headers])
         self._bands_optical, self.optical_profile = _select(bands_optical, [pair.optical for pair in self._headers])
         self._is_black_missing = is_black_missing
@@ -80,29 +84,43 @@ class FilePairs:
                 raise InputError(f"{path}: no pixel of the image holds data; exclude the pair '{files.name}'.")
         return Pair(files.name, files.place, sar, optical)
 
+    def georeference(self, index: int) -> tuple[str | None, tuple[float, ...]]:
+        """Coordinate reference system of a pair, and the six coefficients from its pixels to map coordinates."""
+        headers = self._headers[index]
+        header = headers.sar if headers.optical.crs is None else headers.optical
+        return header.crs, header.transform
+
     def _is_black_invalid(self, header: RasterHeader) -> bool:
         if self._is_black_missing is None:
             return header.dtype == "uint8" and not header.has_mask
         return self._is_black_missing
 
 
-def _checked_headers(files: Sequence[PairFiles]) -> tuple[_Headers, ...]:
-    headers: list[_Headers] = []
-    problems: list[str] = []
+def usable_pairs(files: Sequence[PairFiles]) -> Listing:
+    """The pairs that :class:`FilePairs` would open together, and what is wrong with the others; reads headers only."""
+    checked, problems = _inspect(files)
+    return Listing(tuple(pair for pair, _ in checked), tuple(problems))
+
+
+def _inspect(files: Sequence[PairFiles]) -> tuple[list[tuple[PairFiles, _Headers]], list[Problem]]:
+    good: list[tuple[PairFiles, _Headers]] = []
+    problems: list[Problem] = []
     for pair in files:
         try:
             mask = None if pair.mask is None else read_header(pair.mask)
-            headers.append(_Headers(read_header(pair.sar), read_header(pair.optical), mask))
+            headers = _Headers(read_header(pair.sar), read_header(pair.optical), mask)
         except InputError as error:
-            problems.append(str(error))
-        else:
-            problems += _disagreements(headers[-1])
-    if not problems:
-        problems += _odd_ones([pair.sar for pair in headers])
-        problems += _odd_ones([pair.optical for pair in headers])
-    if problems:
-        raise InputError(summed_up(problems))
-    return tuple(headers)
+            is_there = pair.sar.exists() and pair.optical.exists() and (pair.mask is None or pair.mask.exists())
+            kind: ProblemKind = "unreadable" if is_there else "missing"
+            problems.append(Problem(kind=kind, message=str(error)))
+            continue
+        disagreements = [Problem(kind="mismatched", message=message) for message in _disagreements(headers)]
+        problems += disagreements
+        if not disagreements:
+            good.append((pair, headers))
+    odd = _odd_ones([headers.sar for _, headers in good]) | _odd_ones([headers.optical for _, headers in good])
+    problems += [Problem(kind="mismatched", message=message) for message in odd.values()]
+    return [(pair, headers) for pair, headers in good if not {pair.sar, pair.optical} & odd.keys()], problems
 
 
 def _disagreements(pair: _Headers) -> Iterator[str]:
@@ -120,17 +138,20 @@ def _disagreements(pair: _Headers) -> Iterator[str]:
         )
 
 
-def _odd_ones(headers: Sequence[RasterHeader]) -> Iterator[str]:
-    """Files of one modality that are not like most."""
+def _odd_ones(headers: Sequence[RasterHeader]) -> dict[Path, str]:
+    """Files of one modality that are not like most, and why."""
     traits: list[tuple[str, Callable[[RasterHeader], object]]] = [
         ("band(s)", lambda header: len(header.data_bands)),
         ("values", lambda header: header.dtype),
     ]
-    for word, trait in traits:
+    odd: dict[Path, str] = {}
+    for word, trait in traits if headers else ():
         usual = Counter(map(trait, headers)).most_common(1)[0][0]
         for header in headers:
             if trait(header) != usual:
-                yield f"{header.path} has {trait(header)} {word}, most others have {usual}; exclude or convert it."
+                message = f"{header.path} has {trait(header)} {word}, most others have {usual}; exclude or convert it."
+                odd.setdefault(header.path, message)
+    return odd
 
 
 def _select(bands: Sequence[int] | None, headers: Sequence[RasterHeader]) -> tuple[tuple[int, ...], Profile]:

@@ -6,9 +6,12 @@ import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from midground.datasets.selection import EVERY_PAIR, Selection, listed
+from midground.datasets.selection import EVERY_PAIR, Selection, summed_up
 from midground.errors import InputError
+
+ProblemKind = Literal["missing", "unpaired", "unreadable", "mismatched", "empty", "duplicate"]
 
 _BESIDE_IMAGES = frozenset({".aux", ".csv", ".hdr", ".json", ".md", ".msk", ".ovr", ".prj", ".txt", ".wld", ".xml"})
 """Suffixes of what may lie beside images: statistics, overviews, masks, notes."""
@@ -29,6 +32,28 @@ class PairFiles:
     """Optical image."""
     mask: Path | None = None
     """Image whose zeros mark pixels that hold no data in either image."""
+    split: str | None = None
+    """Part of the collection that its publisher puts the pair into: ``train``, ``validation`` or ``test``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that has to be mended before a collection, or a pair of it, can be used."""
+
+    kind: ProblemKind
+    """What sort of problem it is."""
+    message: str
+    """What is wrong and what to do, a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What was found when a collection's files were looked for."""
+
+    pairs: tuple[PairFiles, ...]
+    """Pairs that are complete, by name."""
+    problems: tuple[Problem, ...] = ()
+    """Files that are in no pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +76,33 @@ def list_folder(
     Raises:
         InputError: A folder is missing, an image has no partner, two have one name, or nothing is left.
     """
-    sar = _images(root, subfolders.sar, selection)
-    optical = _images(root, subfolders.optical, selection)
+    listing = scan_folder(root, subfolders, selection)
+    if listing.problems:
+        raise InputError(summed_up(problem.message for problem in listing.problems))
+    selection.require_found([pair.name for pair in listing.pairs], root)
+    return listing.pairs
+
+
+def scan_folder(root: Path, subfolders: Subfolders = Subfolders(), selection: Selection = EVERY_PAIR) -> Listing:
+    """Find pairs as :func:`list_folder` does, but report what is in no pair and go on.
+
+    Raises:
+        InputError: A folder is missing.
+    """
+    problems: list[Problem] = []
+    sar = _images(root, subfolders.sar, selection, problems)
+    optical = _images(root, subfolders.optical, selection, problems)
     for folder, images, others in ((subfolders.optical, sar, optical), (subfolders.sar, optical, sar)):
-        alone = sorted(images.keys() - others.keys())
-        if alone:
-            raise InputError(
-                f"{root}: {listed('image', [images[name].name for name in alone])} no partner in '{folder}'; add the "
-                "missing files, or exclude these names."
-            )
-    masks = _images(root, subfolders.mask, selection) if (root / subfolders.mask).is_dir() else {}
-    names = sorted(sar)
-    selection.require_found(names, root)
-    return tuple(
+        for name in sorted(images.keys() - others.keys()):
+            message = f"{images[name]}: has no partner in '{folder}'; add the missing file, or exclude '{name}'."
+            problems.append(Problem(kind="unpaired", message=message))
+    has_masks = (root / subfolders.mask).is_dir()
+    masks = _images(root, subfolders.mask, selection, problems) if has_masks else {}
+    pairs = tuple(
         PairFiles(name=name, place=selection.place(name), sar=sar[name], optical=optical[name], mask=masks.get(name))
-        for name in names
+        for name in sorted(sar.keys() & optical.keys())
     )
+    return Listing(pairs, tuple(problems))
 
 
 def list_manifest(path: Path, selection: Selection = EVERY_PAIR, *, split: str | None = None) -> tuple[PairFiles, ...]:
@@ -104,13 +140,14 @@ def list_manifest(path: Path, selection: Selection = EVERY_PAIR, *, split: str |
                     sar=path.parent / row["sar"],
                     optical=path.parent / row["optical"],
                     mask=path.parent / mask if mask else None,
+                    split=row.get("split") or None,
                 )
             )
     selection.require_found([pair.name for pair in files], path)
     return tuple(files)
 
 
-def _images(root: Path, folder: str, selection: Selection) -> dict[str, Path]:
+def _images(root: Path, folder: str, selection: Selection, problems: list[Problem]) -> dict[str, Path]:
     where = root / folder
     if not where.is_dir():
         raise InputError(
@@ -123,8 +160,10 @@ def _images(root: Path, folder: str, selection: Selection) -> dict[str, Path]:
         if not selection.keeps(path.stem):
             continue
         if path.stem in found:
-            raise InputError(f"{where}: '{found[path.stem].name}' and '{path.name}' have one name; remove one of them.")
-        found[path.stem] = path
+            message = f"{where}: '{found[path.stem].name}' and '{path.name}' have one name; remove one of them."
+            problems.append(Problem(kind="duplicate", message=message))
+        else:
+            found[path.stem] = path
     return found
 
 

@@ -13,6 +13,7 @@ import rasterio
 from jaxtyping import Bool, Float32
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import Env
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -160,12 +161,14 @@ def _masked_in(dataset: DatasetReader, header: RasterHeader, bands: list[int], a
 def _opened(path: Path) -> Iterator[DatasetReader]:
     """Open a file, with GDAL's errors, those of reading included, put into a sentence."""
     try:
-        with warnings.catch_warnings():
-            # Most collections are cut into files without georeference.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-        with dataset:
-            yield dataset
+        # GDAL's short cut for whole PNG images takes a truncated one without an error.
+        with Env(GDAL_PNG_WHOLE_IMAGE_OPTIM="NO"):
+            with warnings.catch_warnings():
+                # Most collections are cut into files without georeference.
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                dataset = rasterio.open(path)
+            with dataset:
+                yield dataset
     except _GDAL_ERRORS as error:
         if not path.exists():
             raise InputError(f"{path}: there is no such file.") from error

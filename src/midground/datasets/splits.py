@@ -85,6 +85,53 @@ def split_by_place(
     return np.flatnonzero(~flags), np.flatnonzero(flags)
 
 
+def divide_by_place(
+    places: Sequence[str], weights: Sequence[float], *, seed: int = 0
+) -> tuple[Int64[np.ndarray, " n"], ...]:
+    """Divide pairs into parts whose numbers of pairs stand in given proportions, and that share no place.
+
+    All parts but the first are filled with places drawn at random, each with what still fits, so that places of few
+    pairs make the numbers exact; the first part gets the rest.
+
+    Args:
+        places: Place of each pair.
+        weights: Relative number of pairs of each part, more than 0.
+        seed: Seed of the draw.
+
+    Returns:
+        Numbers of the pairs of each part, ascending; no part is empty.
+
+    Raises:
+        ConfigError: A weight is not positive.
+        InputError: There are fewer places than parts.
+    """
+    if not weights or min(weights) <= 0:
+        raise ConfigError(f"The parts need weights of more than 0, found {list(weights)}.")
+    members: dict[str, list[int]] = {}
+    for index, place in enumerate(places):
+        members.setdefault(place, []).append(index)
+    if len(members) < len(weights):
+        raise InputError(
+            f"{len(members)} place(s) cannot be divided into {len(weights)} parts that share none of them."
+        )
+    names = sorted(members, key=_natural)
+    left = [names[number] for number in np.random.default_rng(seed).permutation(len(names))]
+    parts: list[list[str]] = []
+    for number, weight in enumerate(weights[1:], start=2):
+        n_wanted = round(len(places) * weight / sum(weights))
+        taken: list[str] = []
+        for place in left:
+            n_spare = len(left) - len(taken) - (len(weights) - number + 1)
+            if len(members[place]) <= n_wanted and n_spare > 0:
+                taken.append(place)
+                n_wanted -= len(members[place])
+        taken = taken or [min(left, key=lambda place: len(members[place]))]
+        gone = set(taken)
+        left = [place for place in left if place not in gone]
+        parts.append(taken)
+    return tuple(np.sort([index for place in part for index in members[place]]) for part in (left, *parts))
+
+
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Key that sorts ``tile_9`` before ``tile_10``."""
     parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

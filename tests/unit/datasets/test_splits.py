@@ -6,7 +6,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from midground.datasets.base import Pair, PairSource, PixelWindow
-from midground.datasets.splits import Subset, split_by_place
+from midground.datasets.splits import Subset, divide_by_place, split_by_place
 from midground.errors import ConfigError, InputError
 
 
@@ -83,3 +83,42 @@ def test_a_subset_is_some_pairs_in_the_order_given(array_pairs):
     assert part.read(1, PixelWindow(0, 0, 2, 2)).sar.channels.tolist() == [[[1, 1], [1, 1]]]
     with pytest.raises(ConfigError, match="There is no pair 4 in a collection of 4 pairs"):
         Subset(source, [0, 4])
+
+
+def test_the_paper_division_of_the_full_set_is_exact():
+    rng = np.random.default_rng(0)
+    # 72 019 pairs of 8157 places, some of which were seen once only.
+    sizes = 1 + rng.multinomial(72_019 - 8157, rng.dirichlet(np.full(8157, 2.0)))
+    places = [f"place_{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    parts = divide_by_place(places, (46_092, 11_522, 14_405))
+
+    assert [len(part) for part in parts] == [46_092, 11_522, 14_405]
+    shown = [{places[index] for index in part} for part in parts]
+    assert sum(map(len, shown)) == len(set.union(*shown)) == 8157
+    assert sorted(np.concatenate(parts).tolist()) == list(range(72_019))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=3, max_size=12),
+    weights=st.tuples(*[st.integers(1, 100)] * 3),
+    draw=st.integers(0, 5),
+)
+@seed(3)
+@settings(max_examples=60, deadline=None)
+def test_parts_share_no_place_and_none_is_empty(sizes, weights, draw):
+    places = [f"place_{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    parts = divide_by_place(places, weights, seed=draw)
+
+    shown = [{places[index] for index in part} for part in parts]
+    assert all(shown)
+    assert sum(map(len, shown)) == len(set.union(*shown)) == len(sizes)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(sum(sizes)))
+    for part, again in zip(parts, divide_by_place(places, weights, seed=draw), strict=True):
+        np.testing.assert_array_equal(part, again)
+
+
+def test_what_cannot_be_divided():
+    with pytest.raises(InputError, match=r"2 place\(s\) cannot be divided into 3 parts that share none"):
+        divide_by_place(["a", "a", "b"], (2, 1, 1))
+    with pytest.raises(ConfigError, match=r"weights of more than 0, found \[1, 0\]"):
+        divide_by_place(["a", "b"], (1, 0))
