@@ -92,6 +92,30 @@ def test_a_model_of_ones_own_from_pairs_to_a_mapped_image(
     assert (tmp_path / "shared.tif").is_file()
 
 
+def test_a_translator_of_ones_own_is_evaluated_like_any_mapper(
+    cli, config: Path, simulated_pairs: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "criterion": "{name: lsgan, n_pool: 2}",
+        "network": "{name: resnet9, base_width: 2}",
+        "n_channels": "3",
+        "optimizer": "{name: adam, betas: [0.5, 0.999], schedule: linear, warmup_epochs: 0}",
+        "epochs": "1",
+    }
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    done = cli("train", config, "-o", tmp_path / "run", "--accelerator", "cpu", *words)
+    assert done.code == 0, done
+    assert done.err.splitlines()[-1].startswith("2 of 2 steps done; best matchability 0.")
+    done = cli("models", "export", tmp_path / "run", "-o", tmp_path / "mine", "--quiet")
+    assert done.code == 0, done
+    assert done.out.splitlines()[1] == "optical: results differ from torch's by 0.0e+00 at most"
+    quick = ["--set", "windows_px=[32]", "--set", "search_px=8", "--set", "matchers=[]", "--quiet"]
+    pairs = [simulated_pairs, "--pairs-set", "sar_scale=power", "--limit", 2]
+    done = cli("evaluate", f"none,{tmp_path / 'mine'}", *pairs, *quick)
+    assert done.code == 0, done
+    assert [line.split()[0] for line in done.out.splitlines()[:3]] == ["model", "none", "mine"]
+
+
 def test_a_run_is_stopped_and_resumed(cli, config: Path, tmp_path: Path) -> None:
     words = ["train", config, "-o", tmp_path / "run", "--accelerator", "cpu", "--deterministic"]
     stopped = cli(*words, "--max-minutes", "1e-6")

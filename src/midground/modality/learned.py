@@ -17,6 +17,7 @@ from midground.modality.base import InputSpec, Modality
 from midground.modality.bundle import Bundle
 from midground.modality.card import GRAPH_FILES, Card
 from midground.modality.padding import pad_to_stride
+from midground.modality.squares import SquareNetwork
 from midground.modality.windowed import LocalNetwork, Network, WindowSizes, map_scene
 
 _LOAD_ERRORS = (
@@ -59,7 +60,7 @@ class LearnedMapper:
         self._providers = _installed(providers or ("CPU",))
         self._threads = threads or usable_cpus()
         self._sizes = sizes or WindowSizes()
-        self._networks: dict[Modality, Network | LocalNetwork] = {}
+        self._networks: dict[Modality, Network | LocalNetwork | SquareNetwork] = {}
 
     @property
     def name(self) -> str:
@@ -108,14 +109,16 @@ class LearnedMapper:
         channels = shared[0, :, :height, :width]
         return Image(np.where(image.valid, channels, np.float32(0)), image.valid)
 
-    def _network(self, modality: Modality) -> Network | LocalNetwork:
+    def _network(self, modality: Modality) -> Network | LocalNetwork | SquareNetwork:
         if modality not in self._networks:
             self._networks[modality] = _load(self.bundle, modality, self._providers, self._threads)
         return self._networks[modality]
 
 
-def _load(bundle: Bundle, modality: Modality, providers: list[str], threads: int) -> Network | LocalNetwork:
-    """The network of one modality, in one part or in three."""
+def _load(
+    bundle: Bundle, modality: Modality, providers: list[str], threads: int
+) -> Network | LocalNetwork | SquareNetwork:
+    """The network of one modality, in one part or in three, or for squares."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _SILENT
@@ -147,6 +150,14 @@ def _load(bundle: Bundle, modality: Modality, providers: list[str], threads: int
             f"{where}: halo_px of a network in one part must be a multiple of stride_px, {card.stride_px}; the card "
             f"says {card.halo_px}."
         )
+    _, _, height, width = inputs["image"]
+    if isinstance(height, int) and height == width:
+        if 2 * card.halo_px >= height:
+            raise ModelError(
+                f"{where}: halo_px must be less than half of the network's squares of {height} px; the card says "
+                f"{card.halo_px}."
+            )
+        return _SquareNetwork(session, card, height)
     return _WholeNetwork(session, card)
 
 
@@ -160,6 +171,14 @@ class _WholeNetwork:
     def map(self, image: np.ndarray) -> np.ndarray:
         (shared,) = self._session.run(["shared"], {"image": np.ascontiguousarray(image)})
         return np.asarray(shared)
+
+
+class _SquareNetwork(_WholeNetwork):
+    """A graph for squares of one size; see ``midground.modality.squares.SquareNetwork``."""
+
+    def __init__(self, session: ort.InferenceSession, card: Card, window_px: int) -> None:
+        super().__init__(session, card)
+        self.window_px = window_px
 
 
 class _NetworkInParts:

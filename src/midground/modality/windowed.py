@@ -3,6 +3,8 @@
 A network in one part, without means over the image, runs in windows whose margin is as wide as it sees. The result is
 that of the whole scene, up to rounding.
 
+One for squares of one size is run by ``midground.modality.squares``.
+
 For a network in three parts, within ``exact_px`` the outer parts, which take the memory and see few pixels, run window
 by window, and the middle part on the whole scene. The means that the attention of the outer parts needs are gathered
 over all windows, one after the other, since each depends on the one before. The result is that of the whole scene, up
@@ -20,6 +22,7 @@ import numpy as np
 
 from midground.core.progress import Progress
 from midground.core.tiling import Window, feather, windows
+from midground.modality.squares import SquareNetwork, map_squares
 
 _RAMP_SHARE = 4
 _PART_STRIDES = {"stem": 2, "features": 4, "decoded": 4}
@@ -98,17 +101,23 @@ class LocalNetwork(Protocol):
 
 
 def map_scene(
-    network: Network | LocalNetwork, image: np.ndarray, sizes: WindowSizes, progress: Progress, stage: str
+    network: Network | LocalNetwork | SquareNetwork,
+    image: np.ndarray,
+    sizes: WindowSizes,
+    progress: Progress,
+    stage: str,
 ) -> np.ndarray:
     """Map an image of any size that the stride divides.
 
     Args:
-        network: In one part or in three.
+        network: In one part or in three, or for squares.
         image: (1, c, h, w).
         sizes: When and how it is cut.
         progress: Told how many windows are done.
         stage: What the progress is called.
     """
+    if isinstance(network, SquareNetwork):
+        return map_squares(network.map, image, network.window_px, network.halo_px, progress, stage)
     if isinstance(network, LocalNetwork):
         return _map_windows(network, image, sizes.window_px, progress, stage)
     n_px = image[0, 0].size

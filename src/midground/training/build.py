@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from midground.errors import ConfigError, DependencyError
 from midground.modality.base import MODALITIES, Modality
 from midground.training.compact import CompactUnet
-from midground.training.config import NetworkConfig, OptimizerConfig, TrainConfig
+from midground.training.config import TRANSLATOR_STRIDES_PX, NetworkConfig, OptimizerConfig, TrainConfig
 from midground.training.correlation import CorrelationCriterion
 from midground.training.criterion import Criterion
 from midground.training.criterion_configs import (
@@ -20,6 +20,7 @@ from midground.training.criterion_configs import (
 from midground.training.grayscale import GrayscaleCriterion
 from midground.training.networks import Activation, shared_modality_unet
 from midground.training.reconstruction import ReconstructionCriterion
+from midground.training.translation.networks import PassThrough, Translator
 from midground.training.weights import Network
 
 try:
@@ -57,9 +58,32 @@ def build_network(
 
 def build_networks(config: TrainConfig, n_bands: Mapping[Modality, int]) -> nn.ModuleDict:
     """The two networks that map SAR and optical images; keys are the modalities."""
-    return nn.ModuleDict(
-        {modality: build_network(config.network, n_bands[modality], config.n_channels) for modality in MODALITIES}
-    )
+    return nn.ModuleDict(both_networks(config.network, n_bands, config.n_channels, crop_px=config.data.crop_px))
+
+
+def both_networks(
+    config: NetworkConfig, n_bands: Mapping[Modality, int], n_channels: int, *, crop_px: int
+) -> dict[Modality, Network]:
+    """The networks of both modalities with random weights.
+
+    Args:
+        config: Which ones.
+        n_bands: Bands of each modality.
+        n_channels: Channels of the result.
+        crop_px: Side of a training sample, px.
+
+    Raises:
+        ConfigError: The channels are not those of the optical images that SAR images are translated to.
+    """
+    if config.name not in TRANSLATOR_STRIDES_PX:
+        return {modality: build_network(config, n_bands[modality], n_channels) for modality in MODALITIES}
+    if n_channels != n_bands["optical"]:
+        raise ConfigError(
+            f"The network {config.name} makes optical images: n_channels must be the number of their bands, "
+            f"{n_bands['optical']}, found {n_channels}."
+        )
+    translator = Translator(config.name, n_bands["sar"], n_channels, base_width=config.base_width, window_px=crop_px)
+    return {"sar": translator, "optical": PassThrough(n_channels)}
 
 
 def build_criterion(config: CriterionConfig, n_channels: int, n_bands: Mapping[Modality, int]) -> Criterion:
@@ -89,8 +113,8 @@ def build_optimizer(
         steps_per_epoch: Steps of an epoch, in which the warm-up is counted.
         n_steps: Steps of the whole run, over which the cosine falls.
     """
-    kind = {"nadam": torch.optim.NAdam, "adamw": torch.optim.AdamW}[config.name]
-    optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    kind = {"nadam": torch.optim.NAdam, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
+    optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=config.betas)
     if config.schedule == "onecycle":
         start = config.learning_rate / max(config.warmup_from, 1e-12)
         return optimizer, OneCycleLR(optimizer, config.learning_rate, total_steps=n_steps + 1, div_factor=start)
@@ -106,6 +130,8 @@ def _rate_factor(config: OptimizerConfig, steps_per_epoch: int, n_steps: int) ->
             return first + (1 - first) * step / n_warmup
         if config.schedule == "constant":
             return 1.0
+        if config.schedule == "linear":
+            return min(1.0, 2 * (1 - step / n_steps))
         progress = min((step - n_warmup) / max(n_steps - n_warmup, 1), 1.0)
         return _LEAST_RATE + (1 - _LEAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
 

@@ -16,7 +16,7 @@ from midground.modality.base import Mapper
 from midground.training.checkpoint import BEST, LAST
 from midground.training.config import TrainConfig
 from midground.training.matcher.config import AnyTrainConfig
-from midground.training.module import SharedModality
+from midground.training.module import BothNetworks
 from midground.training.realign import realign
 
 try:
@@ -96,7 +96,7 @@ class Validate(Callback):
             trainer.should_stop = True
         if trainer.is_global_zero:
             self._report(f"validation after epoch {epoch}: {found}{', the best so far' if self.is_best else ''}")
-            if isinstance(pl_module, SharedModality):
+            if isinstance(pl_module, BothNetworks):
                 _draw_panel(trainer, pl_module)
 
 
@@ -118,7 +118,7 @@ class Realign(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Shifts of a resumed run."""
         del trainer
-        if isinstance(pl_module, SharedModality):
+        if isinstance(pl_module, BothNetworks):
             pl_module.stream.align(self._alignments)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -135,7 +135,7 @@ class Realign(Callback):
             alignments = [dict(realignment.shifts_xy) for realignment in found]
             self._report(f"realigned after epoch {epoch}: {' | '.join(map(str, found))}")
         self._alignments = trainer.strategy.broadcast(alignments)
-        if isinstance(pl_module, SharedModality):
+        if isinstance(pl_module, BothNetworks):
             pl_module.stream.align(self._alignments)
 
 
@@ -257,7 +257,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _draw_panel(trainer: Trainer, module: SharedModality) -> None:
+def _draw_panel(trainer: Trainer, module: BothNetworks) -> None:
     """Inputs, shared images and whatever the criterion made, one pair per row."""
     experiment = getattr(trainer.logger, "experiment", None)
     if experiment is None or not module.panel:

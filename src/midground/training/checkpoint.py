@@ -12,7 +12,7 @@ from typing import Any
 from midground.core.radiometry import Scaling
 from midground.errors import DependencyError, ModelError
 from midground.modality.base import MODALITIES, InputSpec, Modality
-from midground.training.build import build_network
+from midground.training.build import both_networks
 from midground.training.config import CardConfig, NetworkConfig, TrainConfig
 from midground.training.weights import Network
 
@@ -52,6 +52,7 @@ def facts(config: TrainConfig, inputs: Mapping[Modality, InputSpec], data: tuple
         "schema": _SCHEMA,
         "version": version("midground"),
         "network": dataclasses.asdict(config.network) | {"n_channels": config.n_channels},
+        "crop_px": config.data.crop_px,
         "inputs": {
             modality: {"bands": list(spec.bands), "scaling": dataclasses.asdict(spec.scaling)}
             for modality, spec in inputs.items()
@@ -95,15 +96,14 @@ def _checkpoint(path: Path, state: Mapping[str, Any], known: Mapping[str, Any]) 
     settings["widths"] = tuple(settings["widths"])
     network_config = NetworkConfig(**settings)
     inputs = {modality: _input_spec(known["inputs"][modality]) for modality in MODALITIES}
-    networks: dict[Modality, Network] = {}
-    for modality in MODALITIES:
-        network = build_network(network_config, int(known["n_bands"][modality]), n_channels)
+    # Checkpoints from before there were translators, which alone need it, do not say it.
+    networks = both_networks(network_config, known["n_bands"], n_channels, crop_px=known.get("crop_px", 0))
+    for modality, network in networks.items():
         try:
             network.load_state_dict(weights_of(state, modality))
         except RuntimeError as error:
             raise ModelError(f"{path}: the {modality} network's weights do not fit its settings.") from error
         network.eval()
-        networks[modality] = network
     card: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in known["card"].items()
     }

@@ -9,13 +9,16 @@ from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, unknown_name
 from midground.evaluation.config import MatchabilityConfig
 from midground.training.augment import AugmentConfig
-from midground.training.criterion_configs import CorrelationConfig, CriterionConfig
+from midground.training.criterion_configs import CorrelationConfig, CriterionConfig, TranslationConfig
 
-NetworkName = Literal["compact", "efficientnet"]
-OptimizerName = Literal["nadam", "adamw"]
-Schedule = Literal["constant", "cosine", "onecycle"]
+NetworkName = Literal["compact", "efficientnet", "unet256", "resnet9"]
+OptimizerName = Literal["nadam", "adam", "adamw"]
+Schedule = Literal["constant", "linear", "cosine", "onecycle"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Accelerator = Literal["auto", "cpu", "gpu"]
+Norm = Literal["batch", "instance"]
+TRANSLATOR_STRIDES_PX: dict[NetworkName, int] = {"unet256": 256, "resnet9": 4}
+"""Networks that translate SAR images into optical ones, and what the side of their images is a multiple of, px."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +26,16 @@ class NetworkConfig:
     """Which network maps each modality."""
 
     name: NetworkName = "efficientnet"
-    """``efficientnet``: the paper's U-Net. ``compact``: a small one that starts from oriented gradients."""
+    """``efficientnet``: the paper's U-Net. ``compact``: a small one that starts from oriented gradients. ``unet256``,
+    ``resnet9``: for the criteria ``pix2pix`` and ``lsgan``, a network that makes optical images of SAR images."""
     widths: tuple[int, ...] = (24, 48, 64, 96)
     """``compact``: channels at 1/2, 1/4, ... of the size."""
     n_orientations: int = 8
     """``compact``: oriented gradients that it is given, and that as many of its channels start as; 1 or more."""
     n_context: int = 0
     """``compact``: last channels, which describe what lies around each pixel up to 64 px away; 0 or more."""
+    base_width: int = 64
+    """``unet256``, ``resnet9``: channels of the first layer, of the discriminators' too; 1 or more."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(NetworkName):
@@ -38,6 +44,8 @@ class NetworkConfig:
             raise ConfigError(f"network.n_orientations must be 1 or more, found {self.n_orientations}.")
         if self.n_context < 0:
             raise ConfigError(f"network.n_context must be 0 or more, found {self.n_context}.")
+        if self.base_width < 1:
+            raise ConfigError(f"network.base_width must be 1 or more, found {self.base_width}.")
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ConfigError(f"network.widths must be two or more numbers from 1 up, found {list(self.widths)}.")
 
@@ -93,9 +101,12 @@ class OptimizerConfig:
     learning_rate: float = 2e-4
     """Largest learning rate (paper, section 4.4: 2e-4)."""
     weight_decay: float = 0.0
-    """NAdam: L2 penalty in the gradient; AdamW: decoupled."""
+    """NAdam and Adam: L2 penalty in the gradient; AdamW: decoupled."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """How much of the means of the gradient and of its square is kept at each step, from 0 to below 1."""
     schedule: Schedule = "constant"
-    """After the warm-up: constant, or a cosine towards zero at the end; ``onecycle`` replaces the warm-up too."""
+    """After the warm-up: constant, a cosine towards zero at the end, or ``linear``, constant for half of the steps and
+    then straight to zero; ``onecycle`` replaces the warm-up too."""
     warmup_epochs: float = 4.0
     """Epochs of linear warm-up (paper, section 4.4: 4)."""
     warmup_from: float = 1e-8
@@ -110,6 +121,8 @@ class OptimizerConfig:
             raise unknown_name("schedule", self.schedule, get_args(Schedule))
         if self.learning_rate <= 0 or self.warmup_from < 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
             raise ConfigError("optimizer: rates, decay and warm-up must not be negative, learning_rate not zero.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"optimizer.betas must lie from 0 to below 1, found {list(self.betas)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +223,7 @@ class TrainConfig:
         for name in ("n_channels", "epochs", "steps_per_epoch", "batch_size", "validate_every_epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")
+        _check_translation(self)
         if isinstance(self.criterion, CorrelationConfig):
             criterion = self.criterion
             needed_px = criterion.window_px[0] + 2 * criterion.search_px + 2 * criterion.frame_shift_px
@@ -219,3 +233,41 @@ class TrainConfig:
                     f"frames shifted by up to {criterion.frame_shift_px} px need a data.crop_px of {needed_px} px or "
                     f"more, found {self.data.crop_px}."
                 )
+            if criterion.n_local >= self.n_channels:
+                raise ConfigError(
+                    f"criterion.n_local must be less than the {self.n_channels} channels (n_channels), found "
+                    f"{criterion.n_local}."
+                )
+
+
+def _check_translation(config: TrainConfig) -> None:
+    """Make sure that a criterion of translation has a network that translates, and no other setting is in vain."""
+    criterion, network = config.criterion.name, config.network.name
+    translates = network in TRANSLATOR_STRIDES_PX
+    if not isinstance(config.criterion, TranslationConfig):
+        if translates:
+            raise ConfigError(
+                f"The network {network} translates SAR images into optical ones: set criterion.name to pix2pix or "
+                f"lsgan, found {criterion}."
+            )
+        return
+    if not translates:
+        raise ConfigError(
+            f"The criterion {criterion} trains a network that translates SAR images into optical ones: set "
+            f"network.name to {' or '.join(TRANSLATOR_STRIDES_PX)}, found {network}."
+        )
+    stride_px = TRANSLATOR_STRIDES_PX[network]
+    if config.data.crop_px % stride_px:
+        raise ConfigError(
+            f"The network {network} needs a data.crop_px that is a multiple of {stride_px} px, found "
+            f"{config.data.crop_px}."
+        )
+    for key, is_free in (
+        ("realign.every_epochs", config.realign.every_epochs == 0),
+        ("optimizer.clip_norm", config.optimizer.clip_norm is None),
+        ("optimizer.schedule: onecycle", config.optimizer.schedule != "onecycle"),
+        ("compile", not config.compile),
+        ("precision: 16-mixed", config.precision != "16-mixed"),
+    ):
+        if not is_free:
+            raise ConfigError(f"The criterion {criterion} cannot be trained with '{key}': leave it out.")

@@ -23,6 +23,8 @@ from midground.simulate.config import SceneConfig
 from midground.simulate.render import render_pair
 from midground.training.compact import CompactUnet
 from midground.training.export import OPSET, export_onnx
+from midground.training.networks import SharedModalityUnet
+from midground.training.torch_mapper import TorchMapper
 from midground.training.weights import Network, load_network
 
 try:
@@ -120,7 +122,7 @@ def export_bundle(
         for modality, difference in differences.items()
     ]
     for modality, difference in differences.items():
-        is_single = isinstance(networks[modality], CompactUnet)
+        is_single = not isinstance(networks[modality], SharedModalityUnet)
         limit = MAX_DIFFERENCE_SINGLE if is_single else MAX_DIFFERENCE
         if not difference <= limit:
             reason = "" if is_single else ": its weights do not bear float16"
@@ -142,11 +144,10 @@ def compare(
         networks: The networks, in evaluation mode.
         probes: Unit-scaled images; sides are multiples of the stride.
     """
-    mapper = LearnedMapper(bundle)
+    mapper, in_torch = LearnedMapper(bundle), TorchMapper(torch.nn.ModuleDict(networks), bundle.card.inputs)
     differences: dict[Modality, float] = {}
     for modality, probe in probes.items():
-        with torch.inference_mode():
-            wanted = networks[modality](torch.from_numpy(probe.channels)[None])[0].numpy()
+        wanted = in_torch.map(probe, modality).channels
         found = mapper.map(probe, modality).channels
         differences[modality] = float(np.abs(found - wanted)[:, probe.valid].max())
     return differences

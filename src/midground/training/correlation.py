@@ -28,6 +28,7 @@ except ImportError as error:
     raise DependencyError("Training a network", extra="train") from error
 
 _TINY = 1e-6
+_CONTRAST_WEIGHT = 0.25
 _COARSE = 2
 """How many times the images of coarse windows are reduced."""
 
@@ -56,11 +57,27 @@ class CorrelationCriterion(nn.Module):
             draw = _draw(config, scale, (valid.shape[2], valid.shape[3]), batch.rng)
             template, search = draw.template(template_of), draw.search(search_of)
             target = _target(draw.true_xy, 2 * draw.search_px + 1, config.tolerance_px / scale).to(template.device)
-            losses.append(_cross_entropy(template, search, target, temperature))
+            loss = _cross_entropy(template, search, target, temperature)
+            if config.n_local:
+                local = slice(config.n_local)
+                loss = loss + _cross_entropy(template[:, local], search[:, local], target, temperature)
+            losses.append(loss)
             weights.append(_weight(draw.template(valid), draw.search(valid), config.min_valid))
         weight = torch.stack(weights)
         loss = (torch.stack(losses) * weight).sum() / weight.sum().clamp_min(1.0)
-        return CriterionResult(loss=loss, parts={"temperature": temperature.detach()})
+        parts = {"temperature": temperature.detach()}
+        if config.n_local:
+            shares = [_contrast_share(image, config.n_local) for image in (batch.shared_sar, batch.shared_optical)]
+            due = config.n_local / batch.shared_sar.shape[1]
+            loss = loss + _CONTRAST_WEIGHT * sum(torch.log(share / due) ** 2 for share in shares)
+            parts["local_contrast"] = (sum(shares) / len(shares)).detach()
+        return CriterionResult(loss=loss, parts=parts)
+
+
+def _contrast_share(images: torch.Tensor, n_local: int) -> torch.Tensor:
+    """Part of the first channels in the variance of all of them: what they weigh in a correlation."""
+    variance = images.float().var(dim=(2, 3)).mean(dim=0) + _TINY
+    return variance[:n_local].sum() / variance.sum()
 
 
 def _cross_entropy(

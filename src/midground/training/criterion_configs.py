@@ -75,6 +75,9 @@ class CorrelationConfig:
     """Windows per step, 1 or more, each cut at the same place of all pairs of the batch."""
     n_coarse: int = 0
     """Further windows, 0 or more, cut from images of half the size: as much to learn from for a quarter of the work."""
+    n_local: int = 0
+    """How many channels, the first ones, also have to find the windows without the others, and to keep their part of
+    the contrast. Otherwise, what lies around a pixel tells most, and the image of the pixel itself fades away."""
     tolerance_px: float = 0.8
     """Standard deviation of the target around the true shift, px, 0 or more: real pairs are not aligned exactly."""
     temperature: float = 0.05
@@ -95,6 +98,7 @@ class CorrelationConfig:
         )
         _require(self.n_windows >= 1, f"correlation: n_windows must be 1 or more, found {self.n_windows}.")
         _require(self.n_coarse >= 0, f"correlation: n_coarse must be 0 or more, found {self.n_coarse}.")
+        _require(self.n_local >= 0, f"correlation: n_local must be 0 or more, found {self.n_local}.")
         _require(
             0 <= self.tolerance_px < math.inf,
             f"correlation: tolerance_px must be a number from 0 up, found {self.tolerance_px}.",
@@ -166,4 +170,50 @@ class GrayscaleConfig:
         )
 
 
-CriterionConfig = CorrelationConfig | GrayscaleConfig | ReconstructionConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pix2pixConfig:
+    """pix2pix (Isola et al. 2017): a SAR image becomes one that a discriminator takes for its optical image."""
+
+    name: Literal["pix2pix"] = "pix2pix"
+    """Tag of this criterion."""
+    lambda_l1: float = 100.0
+    """Weight of the L1 distance between translation and optical image, 0 or more (its section 3.1: 100)."""
+    discriminator_rate: float = 2e-4
+    """Learning rate of the discriminator, more than 0 (its section 3.3: 2e-4)."""
+
+    def __post_init__(self) -> None:
+        _require_adversarial("pix2pix", self.discriminator_rate, lambda_l1=self.lambda_l1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LsganConfig:
+    """CycleGAN (Zhu et al. 2017) with the loss of LSGAN (Mao et al. 2017), as the paper trains it (section 4.3).
+
+    SAR images become optical ones and back, and the other way round; pairs are not compared. There is no identity loss.
+    """
+
+    name: Literal["lsgan"] = "lsgan"
+    """Tag of this criterion."""
+    lambda_cycle: float = 10.0
+    """Weight of the L1 distance between an image and what comes back, 0 or more (CycleGAN, section 4: 10)."""
+    n_pool: int = 50
+    """Earlier translations that the discriminators are also shown, 1 or more (CycleGAN, section 4: 50)."""
+    discriminator_rate: float = 1e-3
+    """Learning rate of the discriminators, more than 0 (paper, section 4.3: 1e-3, after Heusel et al. 2017)."""
+
+    def __post_init__(self) -> None:
+        _require_adversarial("lsgan", self.discriminator_rate, lambda_cycle=self.lambda_cycle)
+        _require(self.n_pool >= 1, f"lsgan: n_pool must be 1 or more, found {self.n_pool}.")
+
+
+def _require_adversarial(criterion: str, discriminator_rate: float, **weights: float) -> None:
+    for name, weight in weights.items():
+        _require(0 <= weight < math.inf, f"{criterion}: {name} must be a number from 0 up, found {weight}.")
+    _require(
+        0 < discriminator_rate < math.inf,
+        f"{criterion}: discriminator_rate must be a number above 0, found {discriminator_rate}.",
+    )
+
+
+TranslationConfig = LsganConfig | Pix2pixConfig
+CriterionConfig = CorrelationConfig | GrayscaleConfig | ReconstructionConfig | TranslationConfig

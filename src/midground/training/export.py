@@ -4,6 +4,8 @@ A compact network, no pixel of whose result depends on the whole image, is one g
 
     image (n, c, h, w) -> shared (n, c', h, w)
 
+So is a translator, for squares of the size that it was trained on alone, since its normalisation looks at all of them.
+
 The paper's network is stored with half-precision weights and in three parts, so that large scenes fit in memory. The
 first and last layers of a U-Net take the memory, its middle layers see far, and its attention uses means over the whole
 image. A window with a margin is therefore never mapped like the same pixels of the whole scene. The graph holds the
@@ -30,8 +32,8 @@ from collections.abc import Callable
 import numpy as np
 
 from midground.errors import DependencyError, ModelError
-from midground.training.compact import CompactUnet
 from midground.training.networks import STRIDE_PX, SharedModalityUnet
+from midground.training.translation.networks import Translator
 from midground.training.weights import Network
 
 try:
@@ -126,14 +128,16 @@ def export_onnx(network: Network) -> bytes:
     Raises:
         ModelError: A weight is too large for float16.
     """
-    if isinstance(network, CompactUnet):
-        return _export_whole(network)
-    return _export_parts(network)
+    if isinstance(network, SharedModalityUnet):
+        return _export_parts(network)
+    return _export_whole(network)
 
 
-def _export_whole(network: CompactUnet) -> bytes:
-    image = torch.zeros(1, network.in_channels, _EXAMPLE_PX, _EXAMPLE_PX)
-    free = {0: "n", 2: "h", 3: "w"}
+def _export_whole(network: Network) -> bytes:
+    is_square = isinstance(network, Translator)
+    side_px = network.window_px if is_square else _EXAMPLE_PX
+    image = torch.zeros(1, network.in_channels, side_px, side_px)
+    free = {0: "n"} if is_square else {0: "n", 2: "h", 3: "w"}
     model = trace(network.eval(), {"image": image}, ["shared"], {"image": free, "shared": free})
     return serialised(model)
 

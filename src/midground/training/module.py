@@ -1,4 +1,4 @@
-"""The two networks and their criterion as a Lightning module."""
+"""The two networks, and their criterion, as a Lightning module."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ except ImportError as error:
     raise DependencyError("Training a network", extra="train") from error
 
 
-class SharedModality(lightning.LightningModule):
-    """Trains both networks of a shared modality together.
+class BothNetworks(lightning.LightningModule):
+    """The networks of both modalities, with what they are trained on.
 
     Args:
         config: Settings.
@@ -40,7 +40,6 @@ class SharedModality(lightning.LightningModule):
         super().__init__()
         self.config, self.stream, self._plan = config, stream, plan
         self.networks = build_networks(config, n_bands).to(memory_format=torch.channels_last)
-        self.criterion = build_criterion(config.criterion, config.n_channels, n_bands)
         self.panel: dict[str, torch.Tensor] = {}
         """Images of the last step, for whoever draws them."""
         self.facts: dict[str, Any] = {}
@@ -54,6 +53,18 @@ class SharedModality(lightning.LightningModule):
         """Samples from where the run is."""
         return batches(self.stream, replace(self._plan, rank=self.global_rank), lambda: self.global_step)
 
+    def step_rng(self) -> np.random.Generator:
+        """For what is drawn in a step; it depends on the step alone, so that a resumed run repeats it."""
+        return np.random.default_rng([self.config.seed, 4, self.global_step, self.global_rank])
+
+
+class SharedModality(BothNetworks):
+    """Trains both networks of a shared modality together; see ``BothNetworks``."""
+
+    def __init__(self, config: TrainConfig, n_bands: Mapping[Modality, int], stream: SampleStream, plan: Plan) -> None:
+        super().__init__(config, n_bands, stream, plan)
+        self.criterion = build_criterion(config.criterion, config.n_channels, n_bands)
+
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by step."""
         steps = self.config.steps_per_epoch
@@ -65,8 +76,7 @@ class SharedModality(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Loss of one batch."""
         del batch_idx
-        # Draws depend on the step alone: a resumed run repeats them.
-        rng = np.random.default_rng([self.config.seed, 4, self.global_step, self.global_rank])
+        rng = self.step_rng()
         frames = draw_frames(self.config, rng)
         images: dict[Modality, torch.Tensor] = {}
         shared: dict[Modality, torch.Tensor] = {}

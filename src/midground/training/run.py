@@ -12,13 +12,14 @@ from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.callbacks import Keep, Realign, Report, Tell, Validate, silent
 from midground.training.checkpoint import facts, find_checkpoint, read_state, weights_of
-from midground.training.config import TrainConfig
+from midground.training.config import TRANSLATOR_STRIDES_PX, TrainConfig
 from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan, default_workers
-from midground.training.module import SharedModality
+from midground.training.module import BothNetworks, SharedModality
 from midground.training.sampling import SampleStream
 from midground.training.torch_mapper import TorchMapper
+from midground.training.translation.module import Translation
 
 try:
     import lightning
@@ -118,7 +119,7 @@ def _module(
     *,
     workers: int,
     on_gpu: bool,
-) -> SharedModality:
+) -> BothNetworks:
     if config.batch_size % options.devices:
         raise ConfigError(f"batch_size {config.batch_size} cannot be dealt to {options.devices} devices evenly.")
     plan = Plan(
@@ -128,7 +129,13 @@ def _module(
         workers=workers,
         pin_memory=on_gpu,
     )
-    module = SharedModality(config, n_bands, stream, plan)
+    translates = config.network.name in TRANSLATOR_STRIDES_PX
+    if translates and options.devices > 1:
+        raise ConfigError(
+            f"The criterion {config.criterion.name} is trained on one device, found {options.devices}: leave out "
+            "--devices."
+        )
+    module = (Translation if translates else SharedModality)(config, n_bands, stream, plan)
     if config.init_from is not None:
         _start_from(module, Path(config.init_from))
     if config.compile:
@@ -137,7 +144,7 @@ def _module(
     return module
 
 
-def _start_from(module: SharedModality, path: Path) -> None:
+def _start_from(module: BothNetworks, path: Path) -> None:
     path = find_checkpoint(path)
     state = read_state(path)
     for modality in MODALITIES:

@@ -11,6 +11,8 @@ from midground.core.progress import Progress, silent
 from midground.errors import DependencyError
 from midground.modality.base import InputSpec, Modality
 from midground.modality.padding import pad_to_stride
+from midground.modality.squares import map_squares
+from midground.training.translation.networks import Translator
 
 try:
     import torch
@@ -47,15 +49,22 @@ class TorchMapper:
 
     def map(self, image: Image, modality: Modality, *, progress: Progress = silent) -> Image:
         """Map one unit-scaled image."""
-        del progress
         network = self._networks[modality]
-        device = next(network.parameters()).device
+        device = next(self._networks.parameters()).device
         was_training = network.training
+
+        def run(batch: np.ndarray) -> np.ndarray:
+            return np.asarray(network(torch.from_numpy(batch).to(device)).float().cpu().numpy())
+
         network.eval()
         try:
             with torch.inference_mode():
-                batch = torch.from_numpy(pad_to_stride(image, network.stride_px)).to(device)
-                shared = network(batch)[0, :, : image.hw[0], : image.hw[1]].float().cpu().numpy()
+                batch = pad_to_stride(image, network.stride_px)
+                if isinstance(network, Translator):
+                    shared = map_squares(run, batch, network.window_px, network.halo_px, progress, f"map {modality}")
+                else:
+                    shared = run(batch)
+                shared = shared[0, :, : image.hw[0], : image.hw[1]]
         finally:
             network.train(was_training)
         return Image(np.where(image.valid, shared, np.float32(0)), image.valid)

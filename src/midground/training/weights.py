@@ -9,6 +9,7 @@ from pathlib import Path
 from midground.errors import DependencyError, ModelError
 from midground.training.compact import FOLD, CompactUnet
 from midground.training.networks import SharedModalityUnet, shared_modality_unet
+from midground.training.translation.networks import PassThrough, Translator
 
 try:
     import torch
@@ -16,7 +17,7 @@ try:
 except ImportError as error:
     raise DependencyError("Reading weights", extra="train") from error
 
-Network = SharedModalityUnet | CompactUnet
+Network = SharedModalityUnet | CompactUnet | Translator | PassThrough
 _State = dict[str, torch.Tensor]
 
 _PAPER_FIRST_LAYER = "encoder._conv_stem.weight"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from midground.modality.squares import SquareNetwork
 from midground.modality.windowed import LocalNetwork, Network, WindowSizes, map_scene, map_whole
 
 
@@ -250,3 +251,44 @@ def test_windows_of_a_local_network_cover_any_shape(hw: tuple[int, int]) -> None
     network, image = BlurNetwork(), np.random.default_rng(1).random((1, 1, *hw), np.float32)
     shared = map_scene(network, image, WindowSizes(window_px=32), lambda *step: None, "map")
     assert np.abs(shared - network.map(image)).max() < 1e-5
+
+
+class Doubling:
+    """For squares of 16 px: doubles every value, and notes what it was given."""
+
+    n_channels = 1
+    stride_px = 1
+    window_px = 16
+
+    def __init__(self, halo_px: int, *, offsets: bool = False) -> None:
+        self.halo_px, self._offsets = halo_px, offsets
+        self.shapes: list[tuple[int, ...]] = []
+
+    def map(self, image: np.ndarray) -> np.ndarray:
+        self.shapes.append(image.shape)
+        # With offsets, each square is brighter than the one before.
+        return np.asarray(2 * image + (len(self.shapes) if self._offsets else 0), np.float32)
+
+
+@pytest.mark.parametrize("halo_px", [0, 4, 7])
+@pytest.mark.parametrize("hw", [(16, 16), (17, 40), (5, 33), (3, 2)])
+def test_squares_of_one_size_cover_images_of_any(hw: tuple[int, int], halo_px: int) -> None:
+    image = np.random.default_rng(0).random((1, 3, *hw), np.float32)
+    network = Doubling(halo_px)
+    assert isinstance(network, SquareNetwork)
+    told: list[tuple[str, int, int]] = []
+    mapped = map_scene(network, image, WindowSizes(), lambda *step: told.append(step), "map")
+    np.testing.assert_allclose(mapped, 2 * image, rtol=1e-5)
+    assert set(network.shapes) == {(1, 3, 16, 16)}
+    assert told == [("map", done + 1, len(told)) for done in range(len(network.shapes))]
+
+
+def test_squares_fade_into_each_other() -> None:
+    mapped = map_scene(
+        Doubling(4, offsets=True), np.zeros((1, 1, 16, 32), np.float32), WindowSizes(), lambda *_: None, "map"
+    )
+    row = mapped[0, 0, 8]
+    # Three squares that overlap by half: at 0, 8 and 16 px.
+    assert (row[0], row[-1]) == (1, 3)
+    np.testing.assert_allclose(row[8:16], 1 + np.arange(1, 9) / 9, rtol=1e-5)
+    np.testing.assert_allclose(row[16:24], 2 + np.arange(1, 9) / 9, rtol=1e-5)

@@ -49,6 +49,21 @@ def test_a_cosine_falls_after_the_warm_up() -> None:
     assert sorted(found[10:], reverse=True) == found[10:]
 
 
+def test_a_linear_schedule_falls_over_the_second_half() -> None:
+    config = OptimizerConfig(name="adam", learning_rate=1e-3, schedule="linear", warmup_epochs=0, betas=(0.5, 0.9))
+    found = rates(config, 100)
+    assert found[:51] == pytest.approx([1e-3] * 51)
+    assert found[51:] == pytest.approx([1e-3 * (100 - step) / 50 for step in range(51, 100)])
+    optimizer, _ = build_optimizer(config, [torch.nn.Parameter(torch.zeros(1))], steps_per_epoch=1, n_steps=1)
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert optimizer.param_groups[0]["betas"] == (0.5, 0.9)
+
+
+def test_betas_that_are_none() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.betas must lie from 0 to below 1, found \[0\.5, 1\.0\]"):
+        OptimizerConfig(betas=(0.5, 1.0))
+
+
 def test_one_cycle_starts_where_the_settings_say() -> None:
     found = rates(OptimizerConfig(schedule="onecycle", learning_rate=1e-4, warmup_from=1e-8), 100)
     assert found[0] == pytest.approx(1e-8)

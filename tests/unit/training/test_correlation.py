@@ -214,3 +214,27 @@ def test_coarse_windows_are_judged_on_means_of_four_pixels() -> None:
         loss_of(small(tolerance_px=0.0, n_windows=1, n_coarse=15), sar + checkers, optical - checkers).detach()
     )
     assert both < 0.5 * fine
+
+
+def test_local_channels_have_to_find_the_windows_by_themselves() -> None:
+    """Two channels, of which the second alone would do: the first is noise in one image and equal in the other."""
+    sar = images(2, 2, 48, 48)
+    apart = torch.cat([images(2, 1, 48, 48, seed=1), sar[:, 1:]], dim=1)
+    sharp = {"tolerance_px": 0.0}
+    same, different = (float(loss_of(small(n_local=1, **sharp), sar, image).detach()) for image in (sar, apart))
+    without = float(loss_of(small(**sharp), sar, apart).detach())
+    assert same < 0.05
+    assert different > without + math.log(N_SHIFTS) - 0.5
+
+
+def test_local_channels_keep_their_contrast() -> None:
+    """A correlation does not change with contrast, so nothing else holds it."""
+    strong = images(2, 4, 48, 48)
+    weak = torch.cat([0.1 * strong[:, :1], strong[:, 1:]], dim=1).requires_grad_()
+    criterion = small(n_local=1)
+    result = criterion(batch(weak, weak, torch.ones(2, 1, 48, 48), np.random.default_rng(0)))
+    assert float(result.parts["local_contrast"]) == pytest.approx(0.01 / 3.01, rel=0.05)
+    result.loss.backward()
+    # Descending scales the first channel up.
+    assert float((weak.grad[:, 0] * weak.detach()[:, 0]).sum()) < 0
+    assert float(loss_of(criterion, weak, weak).detach()) > float(loss_of(criterion, strong, strong).detach()) + 1

@@ -17,6 +17,8 @@ from midground.training.criterion_configs import (
     CorrelationConfig,
     CriterionConfig,
     GrayscaleConfig,
+    LsganConfig,
+    Pix2pixConfig,
     ReconstructionConfig,
     SsimConfig,
 )
@@ -77,6 +79,8 @@ def test_a_file_chooses_the_criterion_by_name(tmp_path: Path) -> None:
         (("criterion.name=grayscale", "criterion.ssim.window=box"), "Unknown criterion.ssim.window 'box'."),
         (("criterion.name=grayscale", "criterion.gamma=much"), "setting 'criterion.gamma': Input should be a valid"),
         (("criterion.name=reconstruction", "criterion.gamma=-3"), "reconstruction: gamma must be a number from 0 up"),
+        (("criterion.name=lsgan", "criterion.n_pool=0"), "lsgan: n_pool must be 1 or more, found 0."),
+        (("criterion.name=pix2pix", "criterion.n_pool=9"), "unknown setting 'criterion.n_pool'."),
     ],
 )
 def test_an_error_speaks_of_the_criterion_that_was_named(settings: tuple[str, ...], message: str) -> None:
@@ -137,6 +141,15 @@ def test_windows_and_constants_that_make_no_similarity(settings: dict[str, Any],
             "correlation: window_px must be two sides from 8 px up, smallest first; found [4, 32].",
         ),
         (CorrelationConfig, {"search_px": 0}, "correlation: search_px must be 1 or more, found 0."),
+        (CorrelationConfig, {"n_local": -1}, "correlation: n_local must be 0 or more, found -1."),
+        (Pix2pixConfig, {"lambda_l1": -1.0}, "pix2pix: lambda_l1 must be a number from 0 up, found -1.0."),
+        (
+            Pix2pixConfig,
+            {"discriminator_rate": 0.0},
+            "pix2pix: discriminator_rate must be a number above 0, found 0.0.",
+        ),
+        (LsganConfig, {"lambda_cycle": float("inf")}, "lsgan: lambda_cycle must be a number from 0 up, found inf."),
+        (LsganConfig, {"n_pool": 0}, "lsgan: n_pool must be 1 or more, found 0."),
         (CorrelationConfig, {"n_windows": 0}, "correlation: n_windows must be 1 or more, found 0."),
         (
             CorrelationConfig,

@@ -8,7 +8,7 @@ import pytest
 
 from midground.cli.config_file import resolve_config
 from midground.training.config import TrainConfig
-from midground.training.criterion_configs import GrayscaleConfig, ReconstructionConfig
+from midground.training.criterion_configs import GrayscaleConfig, LsganConfig, Pix2pixConfig, ReconstructionConfig
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 PRESETS = sorted(path for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("roma-"))
@@ -51,3 +51,19 @@ def test_the_reference_detaches_the_sar_image() -> None:
         assert isinstance(criterion, GrayscaleConfig)
         assert criterion.detach_sar
         assert criterion.ssim.window == "gaussian"
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "lsgan"])
+def test_presets_of_translation_hold_the_defaults_of_their_papers(name: str) -> None:
+    config = preset(name)
+    assert (config.n_channels, config.network.base_width, config.batch_size, config.data.crop_px) == (3, 64, 1, 256)
+    optimizer = config.optimizer
+    assert (optimizer.name, optimizer.learning_rate, optimizer.betas) == ("adam", 2e-4, (0.5, 0.999))
+    assert (optimizer.schedule, optimizer.warmup_epochs) == ("linear", 0)
+    assert (config.augment.flips, config.augment.quarter_turns) == (True, False)
+
+
+def test_criteria_of_the_presets_of_translation() -> None:
+    assert preset("pix2pix").criterion == Pix2pixConfig(lambda_l1=100, discriminator_rate=2e-4)
+    assert preset("lsgan").criterion == LsganConfig(lambda_cycle=10, n_pool=50, discriminator_rate=1e-3)
+    assert [preset(name).network.name for name in ("pix2pix", "lsgan")] == ["unet256", "resnet9"]

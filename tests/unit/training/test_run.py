@@ -356,6 +356,11 @@ def test_windows_that_do_not_fit_a_crop(settings: Settings) -> None:
         settings(criterion=CorrelationConfig(window_px=(48, 96), search_px=12))
 
 
+def test_channels_that_match_alone_are_fewer_than_all(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match=r"n_local must be less than the 4 channels \(n_channels\), found 4"):
+        settings(criterion=CorrelationConfig(window_px=(32, 48), search_px=8, frame_shift_px=0, n_local=4))
+
+
 def test_a_mapper_in_training_maps_like_the_network_and_leaves_it_in_training(settings: Settings) -> None:
     networks = build_networks(settings(), N_BANDS).train()
     values = np.random.default_rng(0).random((3, 30, 41), np.float32)

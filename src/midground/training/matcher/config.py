@@ -53,6 +53,8 @@ class MatcherTrainConfig:
     """Epochs between two validations."""
     patience: int | None = None
     """Validations without a better score after which training stops; never if omitted."""
+    init_from: str | None = None
+    """A matcher to start from: a run's folder or a checkpoint; XFeat's weights in the backbone if omitted."""
     precision: Precision = "32-true"
     """Arithmetic of the network; places are computed in single precision in any case."""
     card: CardConfig = field(default_factory=lambda: CardConfig(description="A dense matcher trained with midground."))

@@ -36,6 +36,7 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
         data: Collections that are trained on, with the number of pairs.
     """
     warp, optimizer = config.warp, config.optimizer
+    start = "" if config.init_from is None else f", started from {Path(config.init_from).name}"
     return {
         "schema": _SCHEMA,
         "name": config.name,
@@ -48,7 +49,7 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
             f"pairing {config.pairing}, warps of up to {warp.shift_px:g} px, {warp.rotation_deg:g} degrees and "
             f"{warp.scale[0]:g} to {warp.scale[1]:g}, {optimizer.name} {optimizer.learning_rate:g} "
             f"({optimizer.schedule}), batches of {config.batch_size} pairs of {config.data.crop_px} px, "
-            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}"
+            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{start}"
         ),
         "card": {name: getattr(config.card, name) for name in ("version", "description", "licence", "imagery_notice")},
         "sources": [*config.card.sources, _XFEAT],

@@ -28,7 +28,7 @@ from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, 
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan
 from midground.training.matcher.config import MatcherTrainConfig
-from midground.training.matcher.export import export_matcher, matcher_facts
+from midground.training.matcher.export import export_matcher, load_network, matcher_facts
 from midground.training.matcher.module import MatcherModule, dense_network
 from midground.training.matcher.network import SharedRoma
 from midground.training.matcher.samples import MatcherSamples
@@ -162,7 +162,7 @@ def train_matcher(
         workers=config.data.workers or 0,
         pin_memory=on_gpu,
     )
-    network = SharedRoma(n_channels, xfeat_network()).train()
+    network = _network(config, n_channels).train()
     module = MatcherModule(config, network, MatcherSamples(stream, mapper, config), plan)
     data = tuple(
         f"{source.pairs.path.name}: {len(pairs)} pairs"
@@ -182,6 +182,19 @@ def train_matcher(
         n_steps = config.epochs * config.steps_per_epoch
         report(f"{trainer.global_step} of {n_steps} steps done; the matcher lies in {folder / MATCHER_FOLDER}")
     return TrainResult(best, last, validate.best, trainer.global_step, tell.pairs_per_s)
+
+
+def _network(config: MatcherTrainConfig, n_channels: int) -> SharedRoma:
+    """What training starts from."""
+    if config.init_from is None:
+        return SharedRoma(n_channels, xfeat_network())
+    network, facts = load_network(Path(config.init_from))
+    if facts["model"] != config.model or network.n_channels != n_channels:
+        raise ConfigError(
+            f"init_from: {config.init_from}: was trained on {network.n_channels} channels of '{facts['model']}', and "
+            f"these settings name '{config.model}' with {n_channels}."
+        )
+    return network
 
 
 def _n_channels(mapper: Mapper, pairs: PairSource) -> int:

@@ -109,6 +109,24 @@ def test_an_interrupted_run_goes_on_with_the_same_pairs(
     assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-6
 
 
+def test_a_run_starts_from_another_matcher(config: MatcherTrainConfig, tmp_path: Path) -> None:
+    short = replace(config, epochs=1, steps_per_epoch=1)
+    run(short, tmp_path / "first")
+    further = replace(short, init_from=str(tmp_path / "first"), seed=1)
+    still = replace(further, optimizer=replace(further.optimizer, learning_rate=1e-12))
+    run(still, tmp_path / "second")
+    one, other = weights(tmp_path / "first" / "best.ckpt"), weights(tmp_path / "second" / "last.ckpt")
+    # Statistics of the batch normalisation go on, whatever the rate.
+    learned = [name for name in one if name.endswith(("weight", "bias"))]
+    assert max(float((one[name] - other[name]).abs().max()) for name in learned) < 1e-6
+    card = json.loads((tmp_path / "second" / "matcher" / "card.json").read_text())
+    assert "seed 1, started from first; " in card["recipe"]
+    with pytest.raises(
+        ConfigError, match=r"was trained on 9 channels of 'structure', and these settings name 'none' with 1"
+    ):
+        run(replace(further, model="none"), tmp_path / "third")
+
+
 def test_misregistered_pairs_are_told_of(config: MatcherTrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
     run(replace(config, realign_px=6, pairing="curriculum", epochs=1, steps_per_epoch=1), tmp_path / "run", lines)
