@@ -172,7 +172,7 @@ def test_map_refuses(cli, tmp_path: Path, make: Make, message: str) -> None:
         (("--transform", "afine"), "Did you mean 'affine'"),
         (("--onto", "fixt"), "Did you mean 'fixed'"),
         (("--resampling", "bicubic"), "Did you mean 'cubic'"),
-        (("--model", "sar-rgb-bootstrp"), "Did you mean 'sar1-rgb-bootstrap'"),
+        (("--model", "sar-rgb"), "Did you mean 'sar1-rgb'"),
         (("--set", "template.windowpx=3"), "Did you mean 'window_px'"),
         (("--bands-fixed", "9"), "optical.tif.*band"),
         (("--tie-points", "points.geojsn"), "Did you mean '.geojson'"),

@@ -10,7 +10,7 @@ from midground.errors import ModelError, unknown_name
 from midground.modality.bundle import Bundle
 from midground.modality.card import CARD_FILE
 
-DEFAULT_MODEL = "sar1-rgb-bootstrap"
+DEFAULT_MODEL = "sar1-rgb"
 SEARCH_VARIABLE = "MIDGROUND_MODELS"
 """Environment variable: folders that hold bundles, separated like those of PATH; searched before the shipped ones."""
 

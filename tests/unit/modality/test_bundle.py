@@ -26,7 +26,7 @@ def test_the_shipped_bundle_holds_what_it_must() -> None:
     bundle = find_bundle(DEFAULT_MODEL)
     assert sorted(path.name for path in bundle.folder.iterdir()) == ["card.json", "optical.onnx", "sar.onnx"]
     assert bundle.card.licence == "Apache-2.0"
-    assert bundle.card.imagery_notice == "Contains modified Copernicus Sentinel data"
+    assert bundle.card.imagery_notice == "Contains modified Copernicus Sentinel data 2017-2021."
     differences = [result.value for result in bundle.card.results if "difference from torch" in result.what]
     assert len(differences) == 2
     assert max(differences) <= 2e-3

@@ -15,15 +15,15 @@ from midground.modality.catalogue import find_bundle
 from midground.modality.learned import LearnedMapper
 from midground.modality.windowed import WindowSizes
 
-BOOTSTRAP = "sar1-rgb-bootstrap"
-"""The shipped model whose network has three parts."""
+MODEL = "sar1-rgb"
+N_CHANNELS = 24
 N_BANDS: dict[Modality, int] = {"sar": 1, "optical": 3}
 BOTH = pytest.mark.parametrize("modality", ["sar", "optical"])
 
 
 @pytest.fixture(scope="module")
 def mapper() -> LearnedMapper:
-    return LearnedMapper(find_bundle(BOOTSTRAP), threads=2)
+    return LearnedMapper(find_bundle(MODEL), threads=2)
 
 
 @lru_cache
@@ -40,9 +40,9 @@ def fields(hw: tuple[int, int], n_bands: int) -> Image:
 
 def test_it_is_a_mapper(mapper: LearnedMapper) -> None:
     assert isinstance(mapper, Mapper)
-    assert mapper.name == BOOTSTRAP
+    assert mapper.name == MODEL
     assert mapper.gsd_m == 10
-    assert mapper.sha256 == find_bundle(BOOTSTRAP).sha256
+    assert mapper.sha256 == find_bundle(MODEL).sha256
     assert {modality: len(spec.bands) for modality, spec in mapper.inputs.items()} == N_BANDS
 
 
@@ -50,7 +50,7 @@ def test_it_is_a_mapper(mapper: LearnedMapper) -> None:
 @pytest.mark.parametrize("hw", [(64, 96), (77, 101), (33, 200), (5, 7), (1, 1)])
 def test_any_size_keeps_its_size(mapper: LearnedMapper, modality: Modality, hw: tuple[int, int]) -> None:
     shared = mapper.map(fields(hw, N_BANDS[modality]), modality)
-    assert shared.channels.shape == (3, *hw)
+    assert shared.channels.shape == (N_CHANNELS, *hw)
     assert shared.channels.dtype == np.float32
     assert 0 <= shared.channels.min() <= shared.channels.max() <= 1
     assert shared.valid.all()
@@ -59,7 +59,7 @@ def test_any_size_keeps_its_size(mapper: LearnedMapper, modality: Modality, hw: 
 @BOTH
 def test_it_is_deterministic(mapper: LearnedMapper, modality: Modality) -> None:
     image = fields((96, 96), N_BANDS[modality])
-    fresh = LearnedMapper(find_bundle(BOOTSTRAP), threads=2)
+    fresh = LearnedMapper(find_bundle(MODEL), threads=2)
     assert np.array_equal(mapper.map(image, modality).channels, fresh.map(image, modality).channels)
 
 
@@ -67,7 +67,7 @@ def test_it_is_deterministic(mapper: LearnedMapper, modality: Modality) -> None:
 @pytest.mark.parametrize("hw", [(192, 256), (201, 143)])
 def test_windows_leave_no_seams(mapper: LearnedMapper, modality: Modality, hw: tuple[int, int]) -> None:
     image = fields(hw, N_BANDS[modality])
-    cut = LearnedMapper(find_bundle(BOOTSTRAP), threads=2, sizes=WindowSizes(whole_px=1, core_px=64))
+    cut = LearnedMapper(find_bundle(MODEL), threads=2, sizes=WindowSizes(whole_px=1, core_px=64))
     difference = np.abs(cut.map(image, modality).channels - mapper.map(image, modality).channels)
     assert difference.max() < 2e-3
 
@@ -79,7 +79,7 @@ def test_windows_leave_no_seams_on_a_real_scene(mapper: LearnedMapper, modality:
     with rasterio.open(shared_data / "data" / "s1s2-us" / modality / "003.tif") as source:
         pixels = source.read(window=((200, 712), (300, 812)))[: N_BANDS[modality]]
     image = Image.from_array(pixels / np.float32(255))
-    cut = LearnedMapper(find_bundle(BOOTSTRAP), threads=2, sizes=WindowSizes(whole_px=1, core_px=160))
+    cut = LearnedMapper(find_bundle(MODEL), threads=2, sizes=WindowSizes(whole_px=1, core_px=160))
     difference = np.abs(cut.map(image, modality).channels - mapper.map(image, modality).channels)
     assert difference.max() < 1e-2
 
@@ -87,8 +87,8 @@ def test_windows_leave_no_seams_on_a_real_scene(mapper: LearnedMapper, modality:
 def test_beyond_the_exact_size_the_result_has_no_gaps() -> None:
     image = fields((160, 224), 3)
     sizes = WindowSizes(whole_px=1, exact_px=1, block_core_px=64, block_halo_px=64, max_samples=2)
-    shared = LearnedMapper(find_bundle(BOOTSTRAP), threads=2, sizes=sizes).map(image, "optical")
-    whole = LearnedMapper(find_bundle(BOOTSTRAP), threads=2).map(image, "optical")
+    shared = LearnedMapper(find_bundle(MODEL), threads=2, sizes=sizes).map(image, "optical")
+    whole = LearnedMapper(find_bundle(MODEL), threads=2).map(image, "optical")
     assert np.corrcoef(shared.channels.ravel(), whole.channels.ravel())[0, 1] > 0.9
 
 
@@ -123,23 +123,23 @@ def test_another_number_of_channels_is_refused(mapper: LearnedMapper) -> None:
 
 def test_an_unknown_provider_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Unknown execution provider 'GCPU'\. Did you mean 'CPU'\?"):
-        LearnedMapper(find_bundle(BOOTSTRAP), providers=["GCPU"])
+        LearnedMapper(find_bundle(MODEL), providers=["GCPU"])
 
 
 @pytest.mark.parametrize("name", ["cpu", "CPUExecutionProvider"])
 def test_a_provider_may_be_named_in_full_or_in_small_letters(name: str) -> None:
-    LearnedMapper(find_bundle(BOOTSTRAP), providers=[name]).map(fields((32, 32), 1), "sar")
+    LearnedMapper(find_bundle(MODEL), providers=[name]).map(fields((32, 32), 1), "sar")
 
 
 def test_a_file_that_is_no_network(tmp_path: Path) -> None:
-    card = find_bundle(BOOTSTRAP).card
+    card = find_bundle(MODEL).card
     bundle = write_bundle(tmp_path / "odd", card, {"sar": b"not a graph", "optical": b"neither"})
     with pytest.raises(ModelError, match=r"sar\.onnx: ONNX Runtime cannot load the network"):
         LearnedMapper(bundle).map(fields((32, 32), 1), "sar")
 
 
 def test_a_card_that_lists_other_bands_than_the_network_takes(tmp_path: Path) -> None:
-    shipped = find_bundle(BOOTSTRAP)
+    shipped = find_bundle(MODEL)
     two = InputSpec(bands=("VV", "VH"))
     card = replace(shipped.card, inputs={"sar": two, "optical": shipped.card.inputs["optical"]})
     bundle = write_bundle(tmp_path / "odd", card, {"sar": shipped.read("sar"), "optical": shipped.read("optical")})
@@ -148,8 +148,8 @@ def test_a_card_that_lists_other_bands_than_the_network_takes(tmp_path: Path) ->
 
 
 def test_a_card_with_other_channels_than_the_network_gives(tmp_path: Path) -> None:
-    shipped = find_bundle(BOOTSTRAP)
+    shipped = find_bundle(MODEL)
     card = replace(shipped.card, n_channels=4)
     bundle = write_bundle(tmp_path / "odd", card, {"sar": shipped.read("sar"), "optical": shipped.read("optical")})
-    with pytest.raises(ModelError, match="the network has 3 channels of the shared modality, the card says 4"):
+    with pytest.raises(ModelError, match="the network has 24 channels of the shared modality, the card says 4"):
         LearnedMapper(bundle).map(fields((32, 32), 1), "sar")
