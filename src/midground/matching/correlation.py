@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from midground.core.image import Image
 
@@ -65,6 +65,42 @@ def correlation_surface(template: Image, search: Image, *, min_valid: float = 0.
     return np.clip(surface, -1, 1).astype(np.float32)
 
 
+class ShiftCorrelation:
+    """Correlates images with a reference over all shifts; what depends on the reference alone is computed once.
+
+    Args:
+        fixed: The reference.
+        hw: Fewest rows and columns of the results. Shifts are cyclic: those that differ by a whole side share a value,
+            so a side holds the larger image and the largest shift that is asked for.
+    """
+
+    def __init__(self, fixed: Image, hw: tuple[int, int]) -> None:
+        self._hw = (cv2.getOptimalDFTSize(hw[0]), cv2.getOptimalDFTSize(hw[1]))
+        self._channels, self._energy, self._mask = self._spectra(fixed)
+
+    def of(self, moving: Image) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
+        """Correlation, and number of pixels in common, for each shift (column, row) of an image; negative shifts last.
+
+        Args:
+            moving: Image to be shifted, the same number of channels.
+        """
+        channels, energy, mask = self._spectra(moving)
+        overlap = self._shifts(mask.conj() * self._mask)
+        product = np.maximum(self._shifts(energy.conj() * self._mask), 0)
+        product *= np.maximum(self._shifts(mask.conj() * self._energy), 0)
+        values = self._shifts((channels.conj() * self._channels).sum(axis=0)) / np.sqrt(np.maximum(product, _TINY))
+        return np.clip(values, -1, 1).astype(np.float32), overlap.astype(np.float32)
+
+    def _spectra(self, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        centred = _centred(image)
+        spectra = (centred, (centred**2).sum(axis=0), image.valid.astype(np.float32))
+        channels, energy, mask = (np.fft.rfft2(values, s=self._hw) for values in spectra)
+        return channels, energy, mask
+
+    def _shifts(self, spectrum: np.ndarray) -> np.ndarray:
+        return np.fft.irfft2(spectrum, s=self._hw)
+
+
 def shift_surface(
     moving: Image, fixed: Image, max_shift_px: int, *, min_overlap: float = 0.25
 ) -> Float32[np.ndarray, "s s"]:
@@ -79,27 +115,12 @@ def shift_surface(
         max_shift_px: Largest shift in x and y, px.
         min_overlap: Shifts whose common valid area is below this share of the smaller one get -1.
     """
-    height = cv2.getOptimalDFTSize(max(moving.hw[0], fixed.hw[0]) + max_shift_px)
-    width = cv2.getOptimalDFTSize(max(moving.hw[1], fixed.hw[1]) + max_shift_px)
-    size = (height, width)
-    a, b = _centred(moving), _centred(fixed)
-    numerator = sum(
-        (_spectrum(one, size).conj() * _spectrum(other, size) for one, other in zip(a, b, strict=True)),
-        start=np.zeros((height, width // 2 + 1), np.complex64),
-    )
-    mask_a, mask_b = _spectrum(moving.valid, size), _spectrum(fixed.valid, size)
-    energy_a, energy_b = _spectrum((a**2).sum(axis=0), size), _spectrum((b**2).sum(axis=0), size)
-
-    def shifts(spectrum: np.ndarray) -> np.ndarray:
-        full = np.fft.irfft2(spectrum, s=size)
-        window = np.arange(-max_shift_px, max_shift_px + 1)
-        return full[np.ix_(window, window)]
-
-    overlap = shifts(mask_a.conj() * mask_b)
-    product = np.maximum(shifts(energy_a.conj() * mask_b), 0) * np.maximum(shifts(mask_a.conj() * energy_b), 0)
-    surface = shifts(numerator) / np.sqrt(np.maximum(product, _TINY))
-    surface[overlap < min_overlap * min(int(moving.valid.sum()), int(fixed.valid.sum()))] = _REJECTED
-    return np.clip(surface, -1, 1).astype(np.float32)
+    height, width = (max(sides) + max_shift_px for sides in zip(moving.hw, fixed.hw, strict=True))
+    values, overlap = ShiftCorrelation(fixed, (height, width)).of(moving)
+    window = np.ix_(*(np.arange(-max_shift_px, max_shift_px + 1),) * 2)
+    surface = values[window]
+    surface[overlap[window] < min_overlap * min(int(moving.valid.sum()), int(fixed.valid.sum()))] = _REJECTED
+    return surface
 
 
 def find_peak(surface: Float32[np.ndarray, "h w"], *, exclusion_px: int = 5) -> Peak:
@@ -115,7 +136,8 @@ def find_peak(surface: Float32[np.ndarray, "h w"], *, exclusion_px: int = 5) -> 
     value = float(surface[row, column])
     dx = dy = curvature = 0.0
     if not at_edge:
-        dx, dy, curvature = _quadratic_offset(around.astype(np.float64))
+        offsets, curvatures = quadratic_tops(around.astype(np.float64)[None])
+        (dx, dy), curvature = np.clip(offsets[0], -1, 1).tolist(), max(float(curvatures[0]), 0.0)
     rivals = surface.copy()
     rivals[
         max(0, row - exclusion_px) : row + exclusion_px + 1, max(0, column - exclusion_px) : column + exclusion_px + 1
@@ -126,19 +148,25 @@ def find_peak(surface: Float32[np.ndarray, "h w"], *, exclusion_px: int = 5) -> 
     return Peak(float(column) + dx, float(row) + dy, value, ratio, curvature, at_edge)
 
 
-def _quadratic_offset(patch: np.ndarray) -> tuple[float, float, float]:
-    """Offset (dx, dy) of the maximum of the least-squares quadratic through 3×3 values, and its smallest curvature."""
-    gx = (patch[:, 2] - patch[:, 0]).sum() / 6
-    gy = (patch[2] - patch[0]).sum() / 6
-    hxx = (patch[:, 2] - 2 * patch[:, 1] + patch[:, 0]).sum() / 3
-    hyy = (patch[2] - 2 * patch[1] + patch[0]).sum() / 3
-    hxy = (patch[2, 2] - patch[2, 0] - patch[0, 2] + patch[0, 0]) / 4
-    hessian = np.array([[hxx, hxy], [hxy, hyy]])
-    curvature = -float(np.linalg.eigvalsh(hessian)[-1])
-    if curvature <= 0:
-        return 0.0, 0.0, 0.0
-    dx, dy = -np.linalg.solve(hessian, np.array([gx, gy]))
-    return float(np.clip(dx, -1, 1)), float(np.clip(dy, -1, 1)), curvature
+def quadratic_tops(
+    patches: Float64[np.ndarray, "n 3 3"],
+) -> tuple[Float64[np.ndarray, "n 2"], Float64[np.ndarray, " n"]]:
+    """Fit a quadratic to each patch by least squares, and find its top.
+
+    Returns:
+        Offset (x, y) of the top from the middle, px, 0 where the quadratic has none; and the smallest curvature there,
+        per px², not above 0 where it has none.
+    """
+    gx = (patches[:, :, 2] - patches[:, :, 0]).sum(axis=1) / 6
+    gy = (patches[:, 2] - patches[:, 0]).sum(axis=1) / 6
+    hxx = (patches[:, :, 2] - 2 * patches[:, :, 1] + patches[:, :, 0]).sum(axis=1) / 3
+    hyy = (patches[:, 2] - 2 * patches[:, 1] + patches[:, 0]).sum(axis=1) / 3
+    hxy = (patches[:, 2, 2] - patches[:, 2, 0] - patches[:, 0, 2] + patches[:, 0, 0]) / 4
+    curvature = -(hxx + hyy + np.hypot(hxx - hyy, 2 * hxy)) / 2
+    has_top = curvature > 0
+    determinant = np.where(has_top, hxx * hyy - hxy**2, 1)
+    offset = np.stack([hxy * gy - hyy * gx, hxy * gx - hxx * gy], axis=-1) / determinant[:, None]
+    return np.where(has_top[:, None], offset, 0), curvature
 
 
 def _without_empty_border(template: Image, search: Image) -> tuple[Image, Image]:
@@ -203,7 +231,3 @@ def _box(values: np.ndarray, window_hw: tuple[int, int]) -> np.ndarray:
         values, cv2.CV_32F, (width, height), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
     return sums[: values.shape[0] - height + 1, : values.shape[1] - width + 1]
-
-
-def _spectrum(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.fft.rfft2(values.astype(np.float32), s=size)

@@ -1,35 +1,35 @@
-"""Register by content alone: arrays, or files without georeference. Every shift is searched, then feature matches."""
+"""Register by content alone: arrays, or files without georeference. All shifts are tried, then rotations and scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from midground.core.image import Image
 from midground.core.progress import Progress, silent
 from midground.core.transforms import Transform
-from midground.errors import ConfigError, InputError, RegistrationError
+from midground.errors import ConfigError, InputError
 from midground.geo.correction import Correction
 from midground.geo.grid import Grid
-from midground.matching.configs import SiftConfig
-from midground.matching.registry import build_matcher
 from midground.modality.base import Mapper, Modality
+from midground.modality.structure import StructureMapper
 from midground.registration.config import RegisterConfig
-from midground.registration.estimate import estimate_transform
 from midground.registration.inputs import Working, array_source, map_values, settle_modalities
 from midground.registration.level import Attempt, attempt
 from midground.registration.outcome import Frame, Shown, assemble
 from midground.registration.pair import warp_image
 from midground.registration.result import Registration
 from midground.registration.run import Run, Stopwatch, build_mappers, most_particular
+from midground.registration.similarity import FoundSimilarity, search_similarity
+from midground.registration.verdict import judge
 
 WORKING_PX = 1536
 """Longest side of the working grid; larger images are reduced."""
 MIN_SIDE_PX = 64
-_FEWEST_FEATURES = 12
-_FEATURE_SEARCH_PX = 24
+_SIMILARITY_REACH_PX = 24
+"""Largest shift searched after the moving image was turned and scaled."""
 _MIN_OVERLAP = 0.3
 
 
@@ -106,8 +106,8 @@ def register_arrays(
 def register_by_content(run: Run, *, search_px: int | None = None) -> Registration:
     """Register two sources without using where they lie.
 
-    Every shift is searched at the scale that the georeference, if there is one, suggests. If that is not accepted, SIFT
-    on the mapped images is asked for rotation and scale, and the search is repeated around its answer.
+    Every shift is searched at the scale that the georeference, if there is one, suggests. If that is not accepted,
+    every rotation and scale is searched as well, and the first search repeated around what was found.
 
     Args:
         run: Inputs and settings.
@@ -132,15 +132,29 @@ def _best_by_content(run: Run, search_px: int | None) -> ContentAttempt:
     whole = ContentAttempt(_attempt(run, working, reach), working, fixed_from_working, moving_from_working)
     if whole.best.judgement.verdict == "accept" or search_px is not None:
         return whole
-    turned = _feature_transform(working, run.config)
-    warped = None if turned is None else warp_image(moving_values, turned, fixed_grid.hw)
-    if turned is None or warped is None or not warped.valid.any():
+    similarity = _searched_similarity(run, fixed_values, moving_values)
+    turned = similarity.transform
+    warped = warp_image(moving_values, turned, fixed_grid.hw)
+    if not warped.valid.any():
         return whole
     working = map_values(fixed, fixed_values, moving, warped, run.mappers)
-    guided = _attempt(run, working, _FEATURE_SEARCH_PX)
-    by_features = ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse())
-    order = ("accept", "suspect", "reject")
-    return min(whole, by_features, key=lambda one: order.index(one.best.judgement.verdict))
+    guided = _knowing_rotation(_attempt(run, working, _SIMILARITY_REACH_PX), similarity)
+    by_similarity = ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse())
+    return min(whole, by_similarity, key=_rank)
+
+
+def _rank(found: ContentAttempt) -> tuple[int, float]:
+    """The better verdict first, then the higher trust."""
+    judgement = found.best.judgement
+    return ("accept", "suspect", "reject").index(judgement.verdict), -judgement.trust
+
+
+def _knowing_rotation(found: Attempt, similarity: FoundSimilarity) -> Attempt:
+    """Judge again, with what the search for the rotation saw."""
+    if found.evidence is None:
+        return found
+    evidence = replace(found.evidence, rotation_ratio=similarity.score_ratio)
+    return replace(found, evidence=evidence, judgement=judge(evidence))
 
 
 def _attempt(run: Run, working: Working, search_px: int) -> Attempt:
@@ -154,15 +168,15 @@ def _attempt(run: Run, working: Working, search_px: int) -> Attempt:
     )
 
 
-def _feature_transform(working: Working, config: RegisterConfig) -> Transform | None:
-    """A similarity from SIFT matches on the last mapper's images, which is the learned one if there is one."""
-    pair = working.pairs[-1]
-    matches = build_matcher(SiftConfig()).match(pair.moving, pair.fixed)
-    try:
-        estimate = estimate_transform(matches, "similarity", config.estimate)
-    except RegistrationError:
-        return None
-    return estimate.transform if int(estimate.inliers.sum()) >= _FEWEST_FEATURES else None
+def _searched_similarity(run: Run, fixed_values: Image, moving_values: Image) -> FoundSimilarity:
+    """Rotation, scale and shift of values read before; maps of `structure` are quick to make, and enough."""
+    mapper = StructureMapper()
+    moving, fixed = run.moving, run.fixed
+    moving_unit = moving.to_unit(moving_values, mapper.inputs[moving.modality])
+    fixed_unit = fixed.to_unit(fixed_values, mapper.inputs[fixed.modality])
+    return search_similarity(
+        mapper, (moving_unit, moving.modality), (fixed_unit, fixed.modality), run.config.similarity
+    )
 
 
 def _between(small: Grid, full: Grid) -> Transform:

@@ -71,6 +71,26 @@ class EstimateConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimilarityConfig:
+    """Rotations and scales that are searched where nothing says how the images lie, and no shift alone will do."""
+
+    rotation_deg: float = 180.0
+    """Largest rotation either way, degrees, 0 to 180."""
+    scale: tuple[float, float] = (0.7, 1.4)
+    """Smallest and largest magnification of the moving image, beside what the georeference says."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rotation_deg <= 180:
+            raise ConfigError(f"similarity.rotation_deg must lie between 0 and 180, found {self.rotation_deg}.")
+        smallest, largest = self.scale
+        if not 0.1 <= smallest <= largest <= 10:
+            raise ConfigError(
+                f"similarity.scale must be two magnifications between 0.1 and 10, the smaller first, found "
+                f"{list(self.scale)}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterConfig:
     """Everything that decides the result of a registration."""
 
@@ -90,6 +110,8 @@ class RegisterConfig:
     """Ground sample distance of the working grid, m; chosen from the images if omitted."""
     georeference: Georeference = "auto"
     """Whether the images' georeference is used, or ignored."""
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
+    """Rotations and scales searched for images without georeference."""
     template: TemplateConfig = field(default_factory=TemplateConfig)
     """Area-based matching of the tie points."""
     estimate: EstimateConfig = field(default_factory=EstimateConfig)

@@ -74,6 +74,8 @@ class Evidence:
     """Fixed from moving on the working grid, where an exact georeference would give the identity."""
     georeferenced: bool
     """Whether the working grid comes from the images' georeference."""
+    rotation_ratio: float | None = None
+    """Score of the rotation that was searched and found, over the best at other rotations; None without a search."""
 
 
 FEATURES = ("peak_ratio", "matched", "support", "residual")
