@@ -6,8 +6,12 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from midground.matching.configs import DeDoDeConfig
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -70,3 +74,25 @@ def simulated_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ) as target:
                     target.write(array)
     return root
+
+
+@pytest.fixture(scope="session")
+def untrained_dedode(tmp_path_factory: pytest.TempPathFactory) -> DeDoDeConfig:
+    """Settings of the matcher dedode with random weights of its real networks: the trained ones are not shipped.
+
+    Random networks tell places apart, but only just; hence the temperature.
+    """
+    torch = pytest.importorskip("torch", reason="needs the extra matchers")
+    feature = pytest.importorskip("kornia.feature", reason="needs the extra matchers")
+
+    from midground.matching.configs import DeDoDeConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = feature.DeDoDe("L", "B")
+    folder = tmp_path_factory.mktemp("dedode")
+    paths = {}
+    for part in ("detector", "descriptor"):
+        paths[f"{part}_weights"] = folder / f"{part}.pth"
+        torch.save(getattr(network, part).state_dict(), paths[f"{part}_weights"])
+    return DeDoDeConfig(**paths, inverse_temperature=1000, min_confidence=0)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from midground.cli.apply import apply
+from midground.cli.bench import bench
 from midground.cli.data import data
 from midground.cli.data_prepare import prepare_dataset
 from midground.cli.evaluate import evaluate
@@ -17,6 +18,7 @@ from midground.cli.map import map_images
 from midground.cli.match import match
 from midground.cli.models import models
 from midground.cli.register import register
+from midground.cli.reproduce import reproduce
 from midground.cli.simulate import simulate
 from midground.cli.train import train
 from midground.cli.train_matcher import train_matcher
@@ -42,6 +44,8 @@ app.command()(simulate)
 app.command()(train)
 app.command()(train_matcher)
 app.command()(evaluate)
+app.command()(reproduce)
+app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 data.command("prepare")(prepare_dataset)
 app.add_typer(data, name="data")

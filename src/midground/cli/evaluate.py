@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from midground.cli import options
+from midground.cli.tables import aligned
 from midground.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ def _table(rows: dict[str, Matchability]) -> list[str]:
         [model, f"{row.score:.3f}", *(_told(numbers[model].get(name, math.inf)) for name in names)]
         for model, row in rows.items()
     ]
-    widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in [heads, *body]]
+    lines = aligned([heads, *body])
     share = f"within {first.config.success_px:g} px, searched within ±{first.config.search_px} px"
     n_windows = len(next(iter(first.window_errors.values())))
     lines.append(f"Windows: share of all {n_windows} of a size, {share}. Matchers: share of all {first.n_pairs} pairs.")

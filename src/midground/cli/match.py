@@ -1,9 +1,9 @@
-"""``midground match``: what one matcher finds between two images."""
+"""``midground match``: what one matcher finds between two images, or several side by side."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,29 +11,33 @@ import typer
 
 from midground.cli import options
 from midground.cli.exits import EXIT_REJECTED
+from midground.cli.matches import Found, MappedPair, build_matchers, map_pair, match_pair
 from midground.cli.outputs import all_or_none, write_text
 from midground.cli.progress import progress_bars
 from midground.cli.results import STDOUT
-from midground.errors import RegistrationError
+from midground.cli.tables import aligned
+from midground.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from midground.matching.configs import MatcherConfig
 
-    from midground.core.correspondences import Correspondences
-    from midground.core.image import Image
-    from midground.core.progress import Progress
-    from midground.core.transforms import TransformKind
-    from midground.matching.base import Matcher
-    from midground.modality.base import Mapper
-    from midground.registration.config import InputConfig
-
-MATCHES_SCHEMA = "midground/matches/1"
+COMPARISON_SCHEMA = "midground/match-comparison/1"
+ALL = "all"
+_PANEL_PX = 450
 
 
 def match(
     moving: Annotated[Path, typer.Argument(metavar="MOVING", help="First image, on the left of the picture.")],
     fixed: Annotated[Path, typer.Argument(metavar="FIXED", help="Second image, on the right of the picture.")],
-    matcher: Annotated[str, typer.Option("--matcher", metavar="NAME", help="sift, template, xfeat or roma-shared.")],
+    matcher: Annotated[
+        str,
+        typer.Option(
+            "--matcher",
+            metavar="NAME",
+            help="sift, template, rift2, xfeat, lighterglue, dedode, roma-shared, roma or romav2; several with commas "
+            "between are compared, and all are those that can be built here.",
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Picture of the matches (.png or .jpg).")
     ] = None,
@@ -50,9 +54,14 @@ def match(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A setting of the matcher, for instance ratio=0.9; repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the matcher, for instance ratio=0.9; of several, sift.ratio=0.9; repeatable.",
         ),
     ] = None,
+    allow_download: Annotated[
+        bool, typer.Option("--allow-download", help="Let matchers download weights that are not there yet.")
+    ] = False,
     seed: options.SeedOption = 0,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
@@ -60,16 +69,18 @@ def match(
     """Match two images pixel by pixel, whatever their georeference; exit 3 if no transform is supported."""
     from midground.cli.config_file import resolve_config
     from midground.core.transforms import TRANSFORM_KINDS
-    from midground.matching.registry import MATCHERS, build_matcher
     from midground.modality.mappers import build_mapper
     from midground.registration.config import InputConfig
     from midground.registration.save import as_json
 
-    options.require_known("matcher", matcher, MATCHERS)
+    configs = _configs(matcher, settings or (), allow_download=allow_download)
+    # With `all`, a matcher that cannot be had is left out; one that was named is needed.
+    left_out: dict[str, str] = {}
+    excuses = left_out if matcher == ALL else None
+    is_comparison = matcher == ALL or len(configs) > 1
     options.require_known("transform", transform, TRANSFORM_KINDS)
     if output is not None:
         options.require_known("picture format", output.suffix.lower(), (".jpg", ".png"))
-    config = resolve_config(MATCHERS[matcher].config, settings=settings or ())
     inputs = [
         resolve_config(InputConfig, options={"modality": modality, "sar_scale": sar_scale})
         for modality in (moving_modality, fixed_modality)
@@ -80,9 +91,12 @@ def match(
         picture = None if output is None else outputs.add(output)
         listing = None if json_file is None or is_stdout_taken else outputs.add(json_file)
         with progress_bars(quiet=quiet) as progress:
-            pair = _map_pair(sources, inputs, build_mapper(model), progress)
-            found = _match(pair, build_matcher(config), kind=transform, seed=seed)  # type: ignore[arg-type]
-        described = found.to_dict() | {"matcher": matcher, "model": model, "seed": seed}
+            matchers = build_matchers(configs, excuses)
+            pair = map_pair(sources, inputs, build_mapper(model), progress)
+            found = match_pair(pair, matchers, excuses, kind=transform, seed=seed, progress=progress)  # type: ignore[arg-type]
+        documents = [one.to_dict() | {"matcher": name, "model": model, "seed": seed} for name, one in found.items()]
+        comparison = {"schema": COMPARISON_SCHEMA, "matchers": documents, "left_out": left_out}
+        described = comparison if is_comparison else documents[0]
         if picture is not None:
             _write_picture(picture, pair, found)
         if listing is not None:
@@ -90,85 +104,81 @@ def match(
     if is_stdout_taken:
         typer.echo(as_json(described))
     if not quiet:
-        counts = f"{len(found.matches)} matches, {int(found.inliers.sum())} inliers, {found.seconds:.2f} s"
-        typer.echo("\n".join([counts, *map(str, outputs)]), err=is_stdout_taken)
-    if found.failure is not None:
-        typer.echo(f"midground: no transform: {found.failure}", err=True)
-        return EXIT_REJECTED
-    return 0
+        summary = _comparison(found, left_out) if is_comparison else [_summary(*found.values())]
+        typer.echo("\n".join([*summary, *map(str, outputs)]), err=is_stdout_taken)
+    return _conclude(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Both images as the matcher sees them, and as they are drawn."""
+def _configs(matcher: str, settings: Sequence[str], *, allow_download: bool) -> dict[str, MatcherConfig]:
+    """Settings of every matcher that is named; ``KEY=VALUE`` for one matcher, ``NAME.KEY=VALUE`` for several."""
+    from midground.matching.registry import MATCHERS
 
-    moving: Image
-    fixed: Image
-    shown: tuple[Image, Image]
-    """Moving and fixed, before mapping."""
-    seconds: float
-    """Time spent on mapping."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a matcher found."""
-
-    matches: Correspondences
-    inliers: np.ndarray
-    fixed_from_moving: np.ndarray | None
-    kind: TransformKind
-    failure: str | None
-    seconds: float
-    """Mapping, matching and estimation; reading is not counted."""
-
-    def to_dict(self) -> dict[str, object]:
-        """As plain values for JSON."""
-        return {
-            "schema": MATCHES_SCHEMA,
-            "moving_xy": self.matches.moving_xy.tolist(),
-            "fixed_xy": self.matches.fixed_xy.tolist(),
-            "score": self.matches.score.tolist(),
-            "inliers": self.inliers.tolist(),
-            "transform": self.kind,
-            "fixed_from_moving": None if self.fixed_from_moving is None else self.fixed_from_moving.tolist(),
-            "failure": self.failure,
-            "seconds": self.seconds,
-        }
+    if matcher in MATCHERS:
+        return {matcher: _config(matcher, settings, allow_download=allow_download)}
+    names = list(MATCHERS if matcher == ALL else dict.fromkeys(matcher.split(",")))
+    for name in names:
+        options.require_known("matcher", name, [*MATCHERS, ALL])
+    for setting in settings:
+        if setting.partition(".")[0] not in names:
+            raise ConfigError(
+                f"--set takes MATCHER.KEY=VALUE where several matchers are compared ({', '.join(names)}), "
+                f"for instance sift.ratio=0.9; found '{setting}'."
+            )
+    configs = {}
+    for name in names:
+        own = [setting.removeprefix(f"{name}.") for setting in settings if setting.startswith(f"{name}.")]
+        configs[name] = _config(name, own, allow_download=allow_download)
+    return configs
 
 
-def _map_pair(sources: list[Path], inputs: list[InputConfig], mapper: Mapper, progress: Progress) -> _Pair:
-    from midground.registration.inputs import open_sources
+def _config(name: str, settings: Sequence[str], *, allow_download: bool) -> MatcherConfig:
+    from midground.cli.config_file import resolve_config
+    from midground.matching.registry import MATCHERS
 
-    (moving, fixed), (moving_config, fixed_config) = sources, inputs
-    opened = open_sources(fixed, moving, (fixed_config, moving_config), mapper.inputs)
-    units = [source.unit(source.grid, mapper.inputs[source.modality]) for source in opened]
-    start = time.perf_counter()
-    fixed_image, moving_image = (
-        mapper.map(unit, source.modality, progress=progress) for unit, source in zip(units, opened, strict=True)
-    )
-    return _Pair(moving_image, fixed_image, (units[1], units[0]), time.perf_counter() - start)
+    kind = MATCHERS[name].config
+    can_download = any(field.name == "allow_download" for field in dataclasses.fields(kind))
+    permission = {"allow_download": True} if allow_download and can_download else {}
+    return resolve_config(kind, settings=settings, options=permission)
 
 
-def _match(pair: _Pair, matcher: Matcher, *, kind: TransformKind, seed: int) -> _Found:
-    import numpy as np
-
-    from midground.registration.config import EstimateConfig
-    from midground.registration.estimate import estimate_transform
-
-    start = time.perf_counter()
-    matches = matcher.match(pair.moving, pair.fixed)
-    matrix, failure, inliers = None, None, np.zeros(len(matches), bool)
-    try:
-        estimate = estimate_transform(matches, kind, EstimateConfig(seed=seed))
-        matrix, inliers = estimate.transform.matrix, estimate.inliers
-    except RegistrationError as error:
-        failure = str(error)
-    seconds = pair.seconds + time.perf_counter() - start
-    return _Found(matches, inliers, matrix, kind, failure, seconds)
+def _summary(found: Found) -> str:
+    return f"{len(found.matches)} matches, {found.n_inliers} inliers, {found.seconds:.2f} s"
 
 
-def _write_picture(path: Path, pair: _Pair, found: _Found) -> None:
-    from midground.report.figures import draw_matches, write_picture
+def _comparison(found: Mapping[str, Found], left_out: Mapping[str, str]) -> list[str]:
+    """A table with a row for each matcher, and a line for each one that found no transform or was left out."""
+    rows = [("matcher", "matches", "inliers", "share", "residual px", "seconds")]
+    for name, one in found.items():
+        n_matches = len(one.matches)
+        share = f"{one.n_inliers / n_matches:.0%}" if n_matches else "–"
+        residual = "–" if one.residual_rmse_px is None else f"{one.residual_rmse_px:.2f}"
+        rows.append((name, str(n_matches), str(one.n_inliers), share, residual, f"{one.seconds:.2f}"))
+    return [
+        *aligned(rows),
+        *(f"{name}: no transform: {one.failure}" for name, one in found.items() if one.failure is not None),
+        *(f"{name}: left out: {reason.removeprefix(f'{name}: ')}" for name, reason in left_out.items()),
+    ]
 
-    write_picture(path, draw_matches(*pair.shown, found.matches, found.inliers))
+
+def _conclude(found: Mapping[str, Found]) -> int:
+    """Exit code; says why if no matcher supports a transform."""
+    failures = [one.failure for one in found.values()]
+    if None in failures:
+        return 0
+    reason = failures[0] if len(failures) == 1 else f"none of the {len(failures)} matchers supports one."
+    typer.echo(f"midground: no transform: {reason}", err=True)
+    return EXIT_REJECTED
+
+
+def _write_picture(path: Path, pair: MappedPair, found: Mapping[str, Found]) -> None:
+    from midground.report.figures import draw_matches, tile, write_picture
+
+    if len(found) == 1:
+        (one,) = found.values()
+        write_picture(path, draw_matches(*pair.shown, one.matches, one.inliers))
+        return
+    panels = [
+        draw_matches(*pair.shown, one.matches, one.inliers, title=f"{name}, inliers", max_px=_PANEL_PX)
+        for name, one in found.items()
+    ]
+    write_picture(path, tile(panels))

@@ -8,6 +8,8 @@ from midground.errors import ConfigError
 from midground.registration.config import EstimateConfig
 
 FEATURE_MATCHERS = ("sift", "xfeat")
+PAPER_ESTIMATE = EstimateConfig(method="ransac", min_inliers=4, refine=False)
+"""RANSAC with 3 px and 2000 iterations (paper, section 4.5), for a homography."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +56,7 @@ class MatchabilityConfig:
     """Matchers of key points that are tried."""
     feature_warp: WarpConfig = field(default_factory=WarpConfig)
     """Known warp for the matchers of key points."""
-    estimate: EstimateConfig = field(
-        default_factory=lambda: EstimateConfig(method="ransac", min_inliers=4, refine=False)
-    )
+    estimate: EstimateConfig = field(default_factory=lambda: PAPER_ESTIMATE)
     """Fit of a homography to their matches (paper, section 4.5)."""
     feature_weight: float = 0.25
     """Part of the score that the success of the matchers has, 0 to 1; the windows have the rest."""

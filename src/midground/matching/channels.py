@@ -11,18 +11,8 @@ from midground.core.image import Image
 from midground.errors import InputError
 
 
-def match_by_channel(
-    moving: Image, fixed: Image, match_one: Callable[[Image, Image], Correspondences]
-) -> Correspondences:
-    """Match each channel with the same channel of the other image.
-
-    The mean of the channels would cancel what tells them apart: oriented gradients of unit length have a nearly
-    constant one. Channels that resemble each other find some places more than once; equal points are merged.
-
-    Args:
-        moving: Any number of channels.
-        fixed: The same number of channels.
-        match_one: Matches two images of one channel.
+def require_same_channels(moving: Image, fixed: Image) -> None:
+    """Make sure that two images can be compared.
 
     Raises:
         InputError: The numbers of channels differ.
@@ -32,13 +22,33 @@ def match_by_channel(
             f"The moving image has {moving.n_channels} channels, the fixed one {fixed.n_channels}: "
             "bring both to the same channels with one mapper first."
         )
+
+
+def match_by_channel(
+    moving: Image, fixed: Image, match_one: Callable[[Image, Image], Correspondences], *, n_together: int = 1
+) -> Correspondences:
+    """Match each channel with the same channel of the other image.
+
+    The mean of the channels would cancel what tells them apart: oriented gradients of unit length have a nearly
+    constant one. Channels that resemble each other find some places more than once; equal points are merged.
+
+    Args:
+        moving: Any number of channels.
+        fixed: The same number of channels.
+        match_one: Matches two images of one channel, or of up to ``n_together``.
+        n_together: Channels matched at once, 1 or more.
+
+    Raises:
+        InputError: The numbers of channels differ.
+    """
+    require_same_channels(moving, fixed)
     if not (moving.valid.any() and fixed.valid.any()):
         return Correspondences.empty()
-    channels = zip(moving.channels, fixed.channels, strict=True)
+    groups = [slice(start, start + n_together) for start in range(0, moving.n_channels, n_together)]
     return without_repeats(
         Correspondences.concatenate(
-            match_one(Image(moving_channel[None], moving.valid), Image(fixed_channel[None], fixed.valid))
-            for moving_channel, fixed_channel in channels
+            match_one(Image(moving.channels[group], moving.valid), Image(fixed.channels[group], fixed.valid))
+            for group in groups
         )
     )
 

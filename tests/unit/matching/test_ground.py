@@ -1,7 +1,7 @@
 import numpy as np
 
 from midground.core.image import Image
-from midground.matching.ground import clearance_px, fill_from_nearest
+from midground.matching.ground import clearance_px, fill_from_nearest, filled_rgb, on_valid_pixels
 
 
 def test_invalid_pixels_take_the_nearest_valid_value():
@@ -33,3 +33,22 @@ def test_clearance_is_the_distance_to_the_nearest_invalid_pixel():
 def test_clearance_of_an_image_without_invalid_pixels_is_large():
     assert clearance_px(np.array([[1.0, 1.0]]), np.ones((4, 4), bool))[0] > 1e6
     assert clearance_px(np.zeros((0, 2)), np.ones((4, 4), bool)).shape == (0,)
+
+
+def test_points_are_valid_on_the_pixel_that_they_lie_on():
+    valid = np.array([[True, True, False], [True, True, True]])
+    image = Image.from_array(np.ones((2, 3)), valid)
+    points_xy = np.array(
+        [[0.0, 0.0], [1.4, 0.0], [1.6, 0.0], [2.0, 0.6], [2.0, 1.0], [-0.1, 0.0], [2.1, 1.0], [0.0, 1.1]]
+    )
+
+    assert on_valid_pixels(points_xy, image).tolist() == [True, True, False, True, True, False, False, False]
+
+
+def test_channels_as_a_photograph():
+    valid = np.array([[True, False]])
+    image = Image.from_array(np.array([[[1.0, 9.0]], [[2.0, 9.0]], [[3.0, 9.0]]]), valid)
+
+    for n_channels, colours in ((1, [1, 1, 1]), (2, [1, 2, 2]), (3, [1, 2, 3])):
+        filled = filled_rgb(Image(image.channels[:n_channels], valid))
+        assert filled.tolist() == [[[colour, colour]] for colour in colours]

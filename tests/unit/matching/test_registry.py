@@ -40,7 +40,7 @@ def test_builds_from_a_name_or_a_config(wanted):
 
 
 def test_an_unknown_name_offers_the_nearest():
-    with pytest.raises(ConfigError, match=r"Unknown matcher 'shift'\. Did you mean 'sift'\? Known: roma-shared, sift,"):
+    with pytest.raises(ConfigError, match=r"matcher 'shift'\. Did you mean 'sift'\? Known: .*sift,"):
         build_matcher("shift")
 
 

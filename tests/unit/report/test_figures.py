@@ -8,6 +8,7 @@ import pytest
 
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
+from midground.report import figures
 from midground.report.figures import (
     MAX_PREVIEW_PX,
     Stretch,
@@ -15,6 +16,7 @@ from midground.report.figures import (
     data_uri,
     display_stretch,
     draw_matches,
+    tile,
     to_preview,
 )
 
@@ -102,9 +104,34 @@ def test_matches_are_green_if_they_support_the_transform_and_red_otherwise():
     assert (red[..., 0] - red[..., 1]).max() > 100
 
 
-def test_no_matches_and_too_many_matches_are_drawn():
+def test_no_matches_and_too_many_matches_are_drawn(monkeypatch):
     empty = draw_matches(ramp(), ramp(), Correspondences.empty(), np.zeros(0, dtype=bool))
     assert empty.shape[0] > 40
     many = some_matches(3000)
-    few = draw_matches(ramp(), ramp(), many, np.ones(3000, dtype=bool), max_lines=5)
+    monkeypatch.setattr(figures, "_MAX_LINES", 5)
+    few = draw_matches(ramp(), ramp(), many, np.ones(3000, dtype=bool))
     assert np.abs(few.astype(int) - empty.astype(int)).sum() > 0
+
+
+def test_a_title_heads_both_images_and_each_is_reduced():
+    inliers = np.zeros(40, dtype=bool)
+    plain = draw_matches(ramp(), ramp(), some_matches(40), inliers)
+    titled = draw_matches(ramp(), ramp(), some_matches(40), inliers, title="sift")
+    assert titled.shape == plain.shape
+    assert (titled[:30] != plain[:30]).any()
+    assert (titled[30:] == plain[30:]).all()
+    assert draw_matches(ramp(), ramp(), some_matches(40), inliers, max_px=30).shape[1] == 30 + 12 + 30
+
+
+@pytest.mark.parametrize(
+    ("n_panels", "rows_columns"), [(1, (1, 1)), (2, (2, 1)), (4, (2, 2)), (5, (3, 2)), (6, (3, 2)), (8, (3, 3))]
+)
+def test_panels_fill_rows_one_after_the_other(n_panels, rows_columns):
+    panels = [np.full((288, 524, 3), 100 + index, np.uint8) for index in range(n_panels)]
+    whole = tile(panels)
+    n_rows, n_columns = rows_columns
+    assert whole.shape == (n_rows * 300 - 12, n_columns * 536 - 12, 3)
+    for index, panel in enumerate(panels):
+        top, left = index // n_columns * 300, index % n_columns * 536
+        assert (whole[top : top + 288, left : left + 524] == panel).all()
+    assert (whole[..., 0] >= 100).sum() == n_panels * 288 * 524

@@ -35,6 +35,11 @@ class MatcherTrainConfig:
         default_factory=lambda: WarpConfig(shift_px=64.0, rotation_deg=30.0, scale=(0.9, 1.1), seed=1)
     )
     """Transforms that are drawn (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
+    masked_share: float = 0.0
+    """Pairs of which one image, or both alike, hold no data beyond a random line, 0 to 1: the edge of data is to be no
+    feature, and its lack no reason to find nothing."""
+    unrelated_share: float = 0.0
+    """Pairs that show two places, in which no match is right, 0 to 1: the certainty has to say so."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes to the pairs before they are mapped."""
     optimizer: OptimizerConfig = field(
@@ -70,6 +75,9 @@ class MatcherTrainConfig:
             raise unknown_name("pairing", self.pairing, get_args(Pairing))
         if not 0 < self.curriculum_share <= 1:
             raise ConfigError(f"curriculum_share must lie between 0 and 1, found {self.curriculum_share}.")
+        for name in ("masked_share", "unrelated_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie between 0 and 1, found {getattr(self, name)}.")
         if self.realign_px < 0:
             raise ConfigError(f"realign_px must be 0 or more, found {self.realign_px}.")
         if self.data.crop_px < _MIN_SIDE_PX or self.data.crop_px % _STRIDE_PX:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -77,24 +78,29 @@ def load_network(path: Path) -> tuple[SharedRoma, dict[str, Any]]:
     return network.eval(), facts
 
 
-def export_matcher(checkpoint: Path, folder: Path) -> RomaCard:
-    """Write the ONNX graph and the card of a checkpoint; what lies in the folder already is replaced.
+def export_matcher(
+    network: SharedRoma, facts: Mapping[str, Any], folder: Path, *, error_px: tuple[float, float] = (0.0, 0.0)
+) -> RomaCard:
+    """Write the ONNX graph and the card of a network; what lies in the folder already is replaced.
 
     Args:
-        checkpoint: A checkpoint, or the folder of a run, whose best one is taken.
+        network: What is exported.
+        facts: What its checkpoint states; see ``load_network``.
         folder: Where the matcher shall lie.
+        error_px: What was taken off its matches, for the card.
 
     Raises:
-        ModelError: There is no such checkpoint.
         OutputError: The folder cannot be written.
     """
-    network, facts = load_network(checkpoint)
     graph = export_graph(network, facts["side_px"])
     card = RomaCard(
         **facts["card"],
         **{name: facts[name] for name in ("name", "model", "model_sha256", "n_channels", "side_px", "score")},
         data=tuple(facts["data"]),
-        recipe=f"{facts['recipe']}; {facts['n_steps']} steps done",
+        recipe=(
+            f"{facts['recipe']}; {facts['n_steps']} steps done; a bias of {error_px[0]:.2f} px in x and "
+            f"{error_px[1]:.2f} px in y taken off"
+        ),
         sources=tuple(facts["sources"]),
         opset=OPSET,
         generator=f"midground {version('midground')}",

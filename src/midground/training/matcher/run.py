@@ -27,6 +27,7 @@ from midground.training.config import RealignConfig
 from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan
+from midground.training.matcher.centring import shared_error_px, take_off
 from midground.training.matcher.config import MatcherTrainConfig
 from midground.training.matcher.export import export_matcher, load_network, matcher_facts
 from midground.training.matcher.module import MatcherModule, dense_network
@@ -163,7 +164,8 @@ def train_matcher(
         pin_memory=on_gpu,
     )
     network = _network(config, n_channels).train()
-    module = MatcherModule(config, network, MatcherSamples(stream, mapper, config), plan)
+    samples = MatcherSamples(stream, mapper, config)
+    module = MatcherModule(config, network, samples, plan)
     data = tuple(
         f"{source.pairs.path.name}: {len(pairs)} pairs"
         for source, pairs in zip(config.data.train, training, strict=True)
@@ -178,10 +180,19 @@ def train_matcher(
     fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
     best, last = (path if path.is_file() else None for path in (keep.best, keep.last))
     if last is not None:
-        export_matcher(folder, folder / MATCHER_FOLDER)
+        _export(folder, samples, config)
         n_steps = config.epochs * config.steps_per_epoch
         report(f"{trainer.global_step} of {n_steps} steps done; the matcher lies in {folder / MATCHER_FOLDER}")
     return TrainResult(best, last, validate.best, trainer.global_step, tell.pairs_per_s)
+
+
+def _export(folder: Path, samples: MatcherSamples, config: MatcherTrainConfig) -> None:
+    """Export the best network of a run, without the error that its matches share."""
+    network, facts = load_network(folder)
+    error_px = shared_error_px(network, samples, config.n_samples)
+    take_off(network, error_px)
+    x, y = error_px.tolist()
+    export_matcher(network, facts, folder / MATCHER_FOLDER, error_px=(x, y))
 
 
 def _network(config: MatcherTrainConfig, n_channels: int) -> SharedRoma:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 
 from midground.core.image import Image
 from midground.evaluation.warps import draw_warp
@@ -17,7 +17,12 @@ from midground.matching.roma_shared import standardised
 from midground.modality.base import MODALITIES, Mapper, Modality
 from midground.registration.pair import warp_image
 from midground.training.matcher.config import MatcherTrainConfig
-from midground.training.sampling import SampleStream
+from midground.training.sampling import Sample, SampleStream
+
+_ELSEWHERE = 1_000_003
+"""Samples that are so far apart show different places, but for rare chance."""
+_MAX_CUT = 0.25
+"""Largest distance of a line beyond which data are missing from the middle, as a share of the side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +50,35 @@ class MatcherSamples:
 
     def sample(self, number: int) -> MatcherSample:
         """The pair with this number, from 0 on."""
-        pair = self._stream.sample(number)
-        valid = pair.valid[0] > 0
-        images: dict[Modality, Image] = {
-            "sar": Image(np.where(valid, pair.sar, np.float32(0)), valid),
-            "optical": Image(np.where(valid, pair.optical, np.float32(0)), valid),
-        }
+        rng = np.random.default_rng([self._config.seed, 6, number])
+        is_related = rng.random() >= self._config.unrelated_share
         roles = self.roles(number)
-        moving_from_fixed = draw_warp(self._config.warp, number, valid.shape)
-        moving = self._mapper.map(warp_image(images[roles[0]], moving_from_fixed, valid.shape), roles[0])
-        fixed = self._mapper.map(images[roles[1]], roles[1])
+        pair = self._stream.sample(number)
+        moving = _image(pair, roles[0])
+        fixed = _image(pair if is_related else self._stream.sample(number + _ELSEWHERE), roles[1])
+        moving_from_fixed = draw_warp(self._config.warp, number, moving.hw)
+        moving = warp_image(moving, moving_from_fixed, moving.hw)
+        moving, fixed = self._masked(moving, fixed, rng)
+        moving, fixed = self._mapper.map(moving, roles[0]), self._mapper.map(fixed, roles[1])
         return MatcherSample(
             standardised(moving),
             standardised(fixed),
             moving.valid[None].astype(np.float32),
-            fixed.valid[None].astype(np.float32),
+            # No place of the moving image is seen in one that shows another place.
+            fixed.valid[None].astype(np.float32) * is_related,
             moving_from_fixed.inverse().matrix,
         )
+
+    def _masked(self, moving: Image, fixed: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+        """Take data away beyond a line, from one image or from both at the same place."""
+        if rng.random() >= self._config.masked_share:
+            return moving, fixed
+        which = rng.integers(3)
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(-_MAX_CUT, _MAX_CUT)
+        height, width = moving.hw
+        y, x = np.mgrid[:height, :width]
+        kept = np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5) < distance
+        return (_cut(moving, kept) if which != 0 else moving), (_cut(fixed, kept) if which != 1 else fixed)
 
     def roles(self, number: int) -> tuple[Modality, Modality]:
         """What the moving and the fixed image show."""
@@ -74,3 +91,14 @@ class MatcherSamples:
         if config.pairing == "curriculum" and rng.random() >= progress:
             return one, one
         return one, other
+
+
+def _image(pair: Sample, modality: Modality) -> Image:
+    valid = pair.valid[0] > 0
+    channels = pair.sar if modality == "sar" else pair.optical
+    return Image(np.where(valid, channels, np.float32(0)), valid)
+
+
+def _cut(image: Image, kept: Bool[np.ndarray, "h w"]) -> Image:
+    valid = image.valid & kept
+    return Image(np.where(valid, image.channels, np.float32(0)), valid)

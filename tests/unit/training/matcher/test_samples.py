@@ -93,6 +93,27 @@ def test_the_curriculum_goes_from_images_with_themselves_to_cross_pairs() -> Non
     assert all(is_cross[50:])
 
 
+def test_masks_take_data_from_one_image_or_from_both_at_the_same_place() -> None:
+    still = replace(CONFIG, warp=WarpConfig(), masked_share=1.0)
+    kinds = set()
+    for number in range(12):
+        sample = samples(still).sample(number)
+        moving, fixed = sample.moving_valid[0] > 0, sample.fixed_valid[0] > 0
+        assert 0.2 < (moving & fixed).mean() < 0.8
+        assert not sample.moving[:, ~moving].any()
+        assert not sample.fixed[:, ~fixed].any()
+        kinds.add("both" if np.array_equal(moving, fixed) else "moving" if fixed.all() else "fixed")
+        assert moving.all() or fixed.all() or "both" in kinds
+    assert kinds == {"both", "moving", "fixed"}
+
+
+def test_no_place_of_an_unrelated_pair_is_seen() -> None:
+    sample = samples(replace(CONFIG, unrelated_share=1.0)).sample(2)
+    assert sample.moving_valid.any()
+    assert not sample.fixed_valid.any()
+    assert sample.fixed.any()
+
+
 class Noting(GreyMapper):
     """Notes which images it was given."""
 

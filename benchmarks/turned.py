@@ -1,0 +1,65 @@
+"""``register`` without georeference under any rotation: how often it is right, and how often its verdict is.
+
+    python benchmarks/turned.py [--data FOLDER] [--n 34] [--model none|default] [--mismatched]
+
+Test pairs of ``ombria``, evenly spread: the SAR image is turned by any angle, scaled by 0.7 to 1.4 and shifted by up to
+±64 px. Affine; a result is right if its average corner error is below 5 px. ``--mismatched``: with the optical image of
+another pair, so that every result is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+
+import numpy as np
+from pairs import data_root, usable_ombria
+
+from midground.core.image import Image
+from midground.core.metrics import ace
+from midground.core.transforms import Transform
+from midground.evaluation.config import WarpConfig
+from midground.evaluation.warps import draw_warp
+from midground.registration.api import register
+from midground.registration.config import InputConfig, RegisterConfig
+from midground.registration.pair import warp_image
+
+WIDE = WarpConfig(shift_px=64, rotation_deg=180, scale=(0.7, 1.4), seed=1)
+RIGHT_PX = 5.0
+
+
+def main() -> None:
+    """Print one line for each verdict, and shares of all pairs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data")
+    parser.add_argument("--n", type=int, default=34)
+    parser.add_argument("--model", default="none")
+    parser.add_argument("--mismatched", action="store_true")
+    arguments = parser.parse_args()
+    usable = list(usable_ombria(data_root(arguments.data), "test"))
+    pairs = [usable[index * len(usable) // arguments.n] for index in range(arguments.n)]
+    model = None if arguments.model == "none" else arguments.model
+    config = RegisterConfig(moving=InputConfig(sar_scale="8bit"), model=model)
+    errors, seconds, verdicts = [], [], Counter[str]()
+    apart = arguments.n // 2 if arguments.mismatched else 0
+    for index, (_, sar, _) in enumerate(pairs):
+        optical = pairs[(index + apart) % len(pairs)][2]
+        warp = draw_warp(WIDE, index, sar.shape)
+        moving = warp_image(Image.from_array(sar.astype(np.float32)), warp, sar.shape)
+        start = time.perf_counter()
+        result = register(optical, moving, config=config)
+        seconds.append(time.perf_counter() - start)
+        matrix = result.fixed_from_moving
+        is_failed = matrix is None or arguments.mismatched
+        errors.append(np.inf if is_failed else ace(Transform(matrix), warp.inverse(), sar.shape))
+        verdicts[f"{result.verdict}, {'right' if errors[-1] < RIGHT_PX else 'wrong'}"] += 1
+    shares = ", ".join(f"{np.mean(np.array(errors) < limit):.2f} below {limit:g} px" for limit in (1, 3, 5))
+    print(f"{len(pairs)} pairs{', mismatched' if apart else ''}: {shares}; median {np.median(errors):.2f} px")
+    print(f"{np.median(seconds):.1f} s a pair (median)")
+    for verdict, count in sorted(verdicts.items()):
+        print(f"  {verdict}: {count}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The slow loop: find matches in every pair, and keep them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from midground.bench.config import BenchConfig
+from midground.bench.methods import Found, Method, build_method
+from midground.bench.records import PairMatches, begin, manifest_of, pair_file, save
+from midground.core.correspondences import Correspondences
+from midground.core.processors import use_cpus
+from midground.core.progress import Progress, silent
+from midground.datasets.base import PairSource
+from midground.datasets.catalogue import open_pairs
+from midground.datasets.splits import Subset
+from midground.errors import InputError, MidgroundError, RegistrationError
+from midground.evaluation.side_by_side import mapper_by_name
+from midground.evaluation.warps import draw_warp
+from midground.registration.pair import warp_image
+
+
+def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: Progress = silent) -> int:
+    """Match every pair that has no matches yet; a run that was stopped goes on.
+
+    Args:
+        config: What is run.
+        folder: Where matches are kept: a manifest, and a file for each pair.
+        n_workers: Processes; with more than 1, each one uses one processor.
+        progress: Told after every pair.
+
+    Returns:
+        How many pairs were matched now.
+
+    Raises:
+        ConfigError: The folder holds another run.
+        InputError: A pair cannot be matched, which is not the same as not succeeding; the pair is named.
+    """
+    work = _Work.begun(config)
+    begin(folder, manifest_of(config, work.pairs, mapper_by_name(config.model)))
+    missing = [index for index in range(len(work.pairs)) if not pair_file(folder, index).exists()]
+    stage = f"{config.model} + {config.method.name}, {config.protocol}"
+    for done, (index, found) in enumerate(_all(work, missing, n_workers), 1):
+        save(pair_file(folder, index), found)
+        progress(stage, done, len(missing))
+    return len(missing)
+
+
+def open_bench_pairs(config: BenchConfig) -> Subset:
+    """The pairs of a run."""
+    source = open_pairs(config.pairs)
+    n = min(len(source), config.limit or len(source))
+    return Subset(source, [index * len(source) // n for index in range(n)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is needed to match one pair after the other."""
+
+    config: BenchConfig
+    pairs: PairSource
+    method: Method
+
+    @classmethod
+    def begun(cls, config: BenchConfig) -> _Work:
+        method = build_method(config.method, mapper_by_name(config.model), config.model)
+        return cls(config, open_bench_pairs(config), method)
+
+    def match(self, index: int) -> PairMatches:
+        pair = self.pairs.read(index)
+        warp_config = self.config.warp
+        hw = pair.sar.hw
+        warp = draw_warp(warp_config, index, hw)
+        sar = pair.sar if warp_config.is_identity else warp_image(pair.sar, warp, hw)
+        found, failure = Found(Correspondences.empty()), ""
+        start = time.perf_counter()
+        try:
+            found = self.method.find(sar, pair.optical)
+        except RegistrationError as error:
+            failure = str(error)
+        except MidgroundError as error:
+            raise InputError(f"Pair '{pair.name}': {error}") from error
+        except Exception as error:
+            error.add_note(f"while matching the pair '{pair.name}'")
+            raise
+        return PairMatches(
+            name=pair.name,
+            hw=hw,
+            truth=warp.inverse(),
+            matches=found.matches,
+            estimates=found.estimates,
+            transform=found.transform,
+            failure=failure,
+            seconds=time.perf_counter() - start,
+        )
+
+
+_worker: _Work
+"""What a worker process made when it began."""
+
+
+def _all(work: _Work, indices: list[int], n_workers: int) -> Iterator[tuple[int, PairMatches]]:
+    if n_workers == 1 or len(indices) < 2:
+        for index in indices:
+            yield index, work.match(index)
+        return
+    # Forking a process that has threads, as GDAL and array libraries start them, may hang.
+    executor = ProcessPoolExecutor(n_workers, get_context("spawn"), initializer=_begin, initargs=(work.config,))
+    try:
+        yield from zip(indices, executor.map(_match, indices, chunksize=4), strict=True)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _match(index: int) -> PairMatches:
+    return _worker.match(index)
+
+
+def _begin(config: BenchConfig) -> None:
+    global _worker  # noqa: PLW0603
+    # Ctrl-C reaches all processes; the parent ends the work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+    use_cpus(1)
+    _worker = _Work.begun(config)

@@ -1,0 +1,151 @@
+"""What the tables of a benchmark hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from midground.bench.published import Matching
+from midground.bench.scores import Run
+from midground.bench.tables import Cell, Column, Row, Table
+from midground.core.metrics import Summary
+
+_LABELS = ("transformation", "matcher")
+_PAPER_COLUMNS = (
+    Column(head="SR", digits=3, better="higher"),
+    Column(head="ACE, px", digits=2, better="lower"),
+    Column(head="MMA", digits=2, better="higher"),
+    Column(head="Δp, px", digits=1, better="lower"),
+    Column(head="abs(P)", digits=1),
+    Column(head="abs(P5 correct)", digits=1),
+    Column(head="CMR5", digits=3, better="higher"),
+    Column(head="LE5, px", digits=2, better="lower"),
+)
+_NO_NAMES: Mapping[Path, str] = MappingProxyType({})
+_SUCCESS_PX = (1.0, 3.0, 5.0)
+_ALL_COLUMNS = (
+    *(Column(head=f"ACE < {limit:g} px", digits=2, better="higher") for limit in _SUCCESS_PX),
+    Column(head="median ACE, px", digits=2, better="lower"),
+    Column(head="CMR5 of all", digits=3, better="higher"),
+    Column(head="LE5, px", digits=2, better="lower"),
+    Column(head="s a pair", digits=2, better="lower"),
+)
+
+
+def paper_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) -> Table:
+    """The paper's table 2: truth as the protocol has it, averages as published.
+
+    ACE and MMA are means over the successes, CMR and LE over the pairs for which they are defined, whose number stands
+    in brackets where it is not that of all pairs.
+
+    Args:
+        runs: One row each; comparable.
+        names: What to call the mapper of a run, by its folder; its own name if omitted.
+    """
+    n_pairs = len(runs[0].scores)
+    rows = [Row(_labels(run, names), _paper_cells(run), run.is_control) for run in runs]
+    title = f"Averages as published, protocol {_protocols(runs)}, {n_pairs} pairs; (n): over n of them."
+    return Table(title, _LABELS, _PAPER_COLUMNS, tuple(rows))
+
+
+def published_rows(rows: Sequence[Matching]) -> tuple[Row, ...]:
+    """The paper's own values in the same columns."""
+    return tuple(
+        Row(
+            (row.model, row.method),
+            (
+                Cell(row.sr),
+                Cell(row.ace_px),
+                Cell(row.mma),
+                Cell(row.delta_p_px),
+                Cell(row.n_matches),
+                Cell(row.n_correct5),
+                Cell(row.cmr5),
+                Cell(row.le5_px, is_ignored=row.le5_ignored),
+            ),
+        )
+        for row in rows
+    )
+
+
+def published_table(rows: Sequence[Matching]) -> Table:
+    """The paper's table 2 itself."""
+    return Table(
+        "Published: MultiSenGE, 14,405 pairs, truth = identity.", _LABELS, _PAPER_COLUMNS, published_rows(rows)
+    )
+
+
+def difference_table(runs: Sequence[Run], expected: Sequence[Matching], names: Mapping[Path, str]) -> Table:
+    """Our values minus the published ones, for the rows that both have."""
+    by_row = {(row.model, row.method): row for row in expected}
+    rows = []
+    for run in runs:
+        labels = _labels(run, names)
+        if labels in by_row:
+            (theirs,) = published_rows([by_row[labels]])
+            cells = zip(_paper_cells(run), theirs.cells, strict=True)
+            rows.append(Row(labels, tuple(Cell(_minus(our.value, their.value)) for our, their in cells)))
+    columns = tuple(Column(head=column.head, digits=column.digits) for column in _PAPER_COLUMNS)
+    return Table("Ours minus published.", _LABELS, columns, tuple(rows))
+
+
+def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) -> Table:
+    """Success over all pairs, failures counted as failures, with 95 % bootstrap intervals.
+
+    Args:
+        runs: One row each; comparable, and read with the fit ``affine``.
+        names: What to call the mapper of a run, by its folder; its own name if omitted.
+    """
+    n_pairs = len(runs[0].scores)
+    rows = []
+    for run in runs:
+        shares = []
+        for limit in _SUCCESS_PX:
+            low, high = run.success_interval(limit)
+            shares.append(Cell(run.success(limit).value, f"({low:.2f}–{high:.2f})"))
+        cells = (
+            *shares,
+            Cell(run.median_ace().value),
+            Cell(run.cmr_of_all().value),
+            _averaged(run.localization_error()),
+            Cell(run.median_seconds()),
+        )
+        rows.append(Row(_labels(run, names), cells, run.is_control))
+    title = (
+        f"Over all pairs, protocol {_protocols(runs)}, {n_pairs} pairs, affine transforms by MAGSAC: shares with 95 % "
+        "bootstrap intervals; a median is ∞ where half of the pairs failed; LE5 is over those with a correct match, (n) "
+        "of them."
+    )
+    return Table(title, _LABELS, _ALL_COLUMNS, tuple(rows))
+
+
+def _paper_cells(run: Run) -> tuple[Cell, ...]:
+    n_correct = run.n_correct().value or 0.0
+    return (
+        Cell(run.success().value),
+        _averaged(run.mean_ace()),
+        _averaged(run.mean_mma()),
+        _averaged(run.mean_point_error()),
+        Cell(run.n_matches().value),
+        Cell(n_correct),
+        _averaged(run.cmr()),
+        _averaged(run.localization_error(), is_ignored=n_correct < 1),
+    )
+
+
+def _averaged(summary: Summary, *, is_ignored: bool = False) -> Cell:
+    note = "" if summary.n_defined == summary.n_total else f"({summary.n_defined})"
+    return Cell(summary.value, note, is_ignored)
+
+
+def _labels(run: Run, names: Mapping[Path, str]) -> tuple[str, str]:
+    return names.get(run.folder, run.model), run.method
+
+
+def _protocols(runs: Sequence[Run]) -> str:
+    return ", ".join(dict.fromkeys(run.protocol for run in runs))
+
+
+def _minus(ours: float | None, theirs: float | None) -> float | None:
+    return None if ours is None or theirs is None else ours - theirs

@@ -1,0 +1,247 @@
+"""The fast loop: from the matches of a run to its numbers, as the paper defines them and over all pairs.
+
+Source:
+    Paper, section 4.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from midground.bench.methods import ContentBlindConfig
+from midground.bench.records import MANIFEST, PairMatches, differences, load, pair_file, read_manifest
+from midground.core.metrics import (
+    Summary,
+    ace,
+    mean_error_of_successes,
+    mean_of_defined,
+    median_error,
+    mma,
+    point_errors,
+    success_rate,
+)
+from midground.core.transforms import Transform
+from midground.errors import ConfigError, InputError, RegistrationError
+from midground.evaluation.config import PAPER_ESTIMATE
+from midground.registration.estimate import estimate_transform
+
+Fit = Literal["paper", "affine"]
+"""How a transform is fitted to matches: as in the paper (section 4.5), a homography by plain RANSAC; or as ``register``
+does, an affine transform by MAGSAC, refitted to its inliers."""
+CORRECT_PX = 5.0
+"""A match is correct within this distance of the truth (the paper's delta in Table 2)."""
+_N_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """What one pair's matches are worth."""
+
+    name: str
+    ace_px: float
+    """Average corner error; infinite without a transform."""
+    mma: float | None
+    """Share of the matches within 3 px of the estimate; None without a match or an estimate."""
+    errors_px: Float64[np.ndarray, " n"]
+    """Distance of each match from the truth."""
+    seconds: float
+
+    def cmr(self, threshold_px: float) -> float | None:
+        """Correct matches rate; None without a match."""
+        return float((self.errors_px <= threshold_px).mean()) if self.errors_px.size else None
+
+    def localization_error(self, threshold_px: float) -> float | None:
+        """Mean error of the correct matches, px; None without one."""
+        correct = self.errors_px[self.errors_px <= threshold_px]
+        return float(correct.mean()) if correct.size else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with the score of each pair; the numbers are means over pairs, and say over how many."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    scores: tuple[PairScore, ...]
+
+    @property
+    def model(self) -> str:
+        """Name of the mapper."""
+        return str(self.manifest["model"]["name"])
+
+    @property
+    def method(self) -> str:
+        """Name of the matcher, or of what stands for one."""
+        return str(self.manifest["method"]["name"])
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol."""
+        return str(self.manifest["protocol"])
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the method is there to show what a number is worth, not to be compared."""
+        return self.method == ContentBlindConfig().name
+
+    @cached_property
+    def corner_errors_px(self) -> Float64[np.ndarray, " n"]:
+        """Average corner error of each pair, infinite for a failure."""
+        return np.array([score.ace_px for score in self.scores], np.float64)
+
+    def success(self, threshold_px: float = 40.0) -> Summary:
+        """Share of all pairs whose ACE is below a threshold; the paper's SR if it is omitted."""
+        return success_rate(self.corner_errors_px, threshold_px=threshold_px)
+
+    def success_interval(self, threshold_px: float) -> tuple[float, float]:
+        """Bounds that hold 95 % of the shares of collections drawn from this one."""
+        return bootstrap_interval(self.corner_errors_px < threshold_px)
+
+    def median_ace(self) -> Summary:
+        """Median of all pairs' ACE, px; infinite if half of them failed."""
+        return median_error(self.corner_errors_px)
+
+    def mean_ace(self) -> Summary:
+        """Mean ACE of the successes alone, px: the paper's average."""
+        return mean_error_of_successes(self.corner_errors_px)
+
+    def mean_mma(self) -> Summary:
+        """Mean MMA of the successes alone: the paper's average."""
+        successful = [score.mma if score.ace_px < 40.0 else None for score in self.scores]
+        return mean_of_defined(successful)
+
+    def mean_point_error(self) -> Summary:
+        """The paper's Delta_p, px: mean over pairs of the mean error of all matches."""
+        return mean_of_defined([float(one.errors_px.mean()) if one.errors_px.size else None for one in self.scores])
+
+    def n_matches(self) -> Summary:
+        """Mean number of matches, none counting as 0: the paper's abs(P)."""
+        return mean_of_defined([float(one.errors_px.size) for one in self.scores])
+
+    def n_correct(self, threshold_px: float = CORRECT_PX) -> Summary:
+        """Mean number of correct matches, none counting as 0."""
+        return mean_of_defined([float((one.errors_px <= threshold_px).sum()) for one in self.scores])
+
+    def cmr(self, threshold_px: float = CORRECT_PX) -> Summary:
+        """Mean correct matches rate of the pairs with a match."""
+        return mean_of_defined([one.cmr(threshold_px) for one in self.scores])
+
+    def cmr_of_all(self, threshold_px: float = CORRECT_PX) -> Summary:
+        """Mean correct matches rate of all pairs; it is 0 without a match."""
+        return mean_of_defined([one.cmr(threshold_px) or 0.0 for one in self.scores])
+
+    def localization_error(self, threshold_px: float = CORRECT_PX) -> Summary:
+        """Mean localization error of the pairs with a correct match, px."""
+        return mean_of_defined([one.localization_error(threshold_px) for one in self.scores])
+
+    def median_seconds(self) -> float:
+        """Median time of a pair for mapping and matching, s."""
+        return float(np.median([score.seconds for score in self.scores]))
+
+
+def score(found: PairMatches, fit: Fit = "paper") -> PairScore:
+    """Score the matches of one pair.
+
+    Args:
+        found: The matches.
+        fit: How a transform is fitted to them, unless the method gave its own.
+    """
+    estimate = found.transform if found.estimates else _fitted(found, fit)
+    return PairScore(
+        found.name,
+        ace(estimate, found.truth, found.hw),
+        mma(found.matches, estimate),
+        point_errors(found.matches, found.truth),
+        found.seconds,
+    )
+
+
+def read_run(folder: Path, fit: Fit = "paper") -> Run:
+    """Read a run and score it.
+
+    Args:
+        folder: Where it lies.
+        fit: How transforms are fitted.
+
+    Raises:
+        InputError: There is no run, or it was not finished.
+    """
+    manifest = read_manifest(folder)
+    n_pairs = int(manifest["pairs"]["n_pairs"])
+    missing = sum(not pair_file(folder, index).exists() for index in range(n_pairs))
+    if missing:
+        raise InputError(
+            f"{folder}: {missing} of its {n_pairs} pairs were not matched; 'midground bench predict' goes on with it."
+        )
+    return Run(folder, manifest, tuple(score(load(pair_file(folder, index)), fit) for index in range(n_pairs)))
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Folders of runs in a folder, or the folder itself.
+
+    Raises:
+        InputError: There is none.
+    """
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
+    if not found:
+        raise InputError(f"{folder}: holds no run of 'midground bench predict'.")
+    return found
+
+
+def require_comparable(runs: Sequence[Run]) -> None:
+    """Make sure that runs differ in nothing that their rows in a table do not show.
+
+    Raises:
+        ConfigError: They do; the settings are named.
+    """
+    first = runs[0]
+    seen: dict[tuple[str, str], Run] = {}
+    rows: dict[tuple[str, str, str], Run] = {}
+    for run in runs:
+        _require_same(first, run, ("pairs", "versions"))
+        for key in ("model", "method", "warp"):
+            name = run.protocol if key == "warp" else run.model if key == "model" else run.method
+            _require_same(seen.setdefault((key, name), run), run, (key,))
+        other = rows.setdefault((run.protocol, run.model, run.method), run)
+        if other is not run:
+            raise ConfigError(f"{other.folder} and {run.folder}: are one run made twice; name one of them.")
+
+
+def bootstrap_interval(values: Sequence[float] | np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """Percentile interval that holds 95 % of the means of resampled values.
+
+    Args:
+        values: One value for each pair.
+        seed: Seed of the draws.
+    """
+    numbers = np.asarray(values, np.float64)
+    rng = np.random.default_rng(seed)
+    means = [numbers[rng.integers(0, numbers.size, numbers.size)].mean() for _ in range(_N_RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _fitted(found: PairMatches, fit: Fit) -> Transform | None:
+    try:
+        if fit == "affine":
+            return estimate_transform(found.matches, "affine").transform
+        return estimate_transform(found.matches, "homography", PAPER_ESTIMATE).transform
+    except RegistrationError:
+        return None
+
+
+def _require_same(one: Run, other: Run, keys: Sequence[str]) -> None:
+    ours, theirs = ({key: run.manifest[key] for key in keys} for run in (one, other))
+    differing = differences(ours, theirs)
+    if differing:
+        raise ConfigError(
+            f"{one.folder} and {other.folder}: differ in {', '.join(differing)}, so their numbers do not belong in one "
+            "table; evaluate them one by one."
+        )

@@ -1,0 +1,134 @@
+"""``midground bench``: matches of mappers and matchers on a collection, kept, measured and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from midground.cli import options
+from midground.cli.data import PairsArgument, read_pairs_config
+from midground.errors import ConfigError, DependencyError, ModelError
+
+if TYPE_CHECKING:
+    from midground.bench.methods import MethodConfig
+
+bench = typer.Typer(
+    name="bench",
+    help="Compare mappers and matchers on pairs: 'predict' finds matches and keeps them, 'evaluate' measures them.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@bench.command("predict")
+def predict(
+    pairs: PairsArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="A folder for each run goes in it.")],
+    models: Annotated[str, typer.Option("--models", metavar="NAMES", help="Mappers, with commas between.")] = "default",
+    methods: Annotated[
+        str,
+        typer.Option("--methods", metavar="NAMES", help="Matchers with commas between, and register, content-blind."),
+    ] = "sift",
+    protocols: Annotated[
+        str, typer.Option("--protocols", metavar="NAMES", help="identity, known-warp and wide, with commas between.")
+    ] = "identity",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),
+    ] = None,
+    pairs_settings: Annotated[
+        list[str] | None,
+        typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the warps.")] = 0,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Match all pairs with every model and method under every protocol; goes on where it was stopped."""
+    from itertools import product
+
+    from midground.bench.config import BenchConfig
+    from midground.bench.predict import predict as run
+    from midground.cli.progress import progress_bars
+
+    config = read_pairs_config(pairs, pairs_settings)
+    methods_by_name = read_methods(methods, settings or [])
+    for protocol, model, (method, method_config) in product(
+        split_names(protocols), split_names(models), methods_by_name.items()
+    ):
+        one = BenchConfig(pairs=config, limit=limit, model=model, method=method_config, protocol=protocol, seed=seed)
+        folder = output / protocol / model.replace("/", "_") / method
+        try:
+            with progress_bars(quiet=quiet) as progress:
+                n_done = run(one, folder, n_workers=workers, progress=progress)
+        except (DependencyError, ModelError) as error:
+            # Of many methods, one that cannot be had here keeps nothing else from being run.
+            if len(methods_by_name) == 1:
+                raise
+            typer.echo(f"midground: {model} + {method}: not run: {error}", err=True)
+            continue
+        if not quiet:
+            typer.echo(f"{folder}: {n_done} pairs matched")
+
+
+@bench.command("evaluate")
+def evaluate(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="What 'midground bench predict' wrote.")],
+    table_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="markdown, latex or csv.")
+    ] = "markdown",
+    debug: options.DebugOption = False,
+) -> None:
+    """Measure runs from their matches, without matching again: as the paper averages, and over all pairs."""
+    from midground.bench.rows import all_pairs_table, paper_table
+    from midground.bench.scores import find_runs, read_run, require_comparable
+
+    options.require_known("format", table_format, ("markdown", "latex", "csv"))
+    runs = [read_run(found) for folder in folders for found in find_runs(folder)]
+    require_comparable(runs)
+    for protocol in dict.fromkeys(run.protocol for run in runs):
+        chosen = [run for run in runs if run.protocol == protocol]
+        refitted = [read_run(run.folder, "affine") for run in chosen]
+        for table in (paper_table(chosen), all_pairs_table(refitted)):
+            typer.echo(getattr(table, table_format)())
+
+
+def split_names(text: str) -> list[str]:
+    """Names with commas between, each once.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not names:
+        raise ConfigError("bench: a list of names is empty; name one or more, with commas between.")
+    return names
+
+
+def read_methods(text: str, settings: list[str]) -> dict[str, MethodConfig]:
+    """Settings of each method named, from ``method.key=value``.
+
+    Args:
+        text: Names with commas between, or ``all``.
+        settings: Values of ``--set``.
+
+    Raises:
+        ConfigError: A name or a setting is unknown.
+    """
+    from midground.bench.methods import METHODS, method_config_type
+    from midground.cli.config_file import resolve_config
+
+    names = [*METHODS] if text == "all" else split_names(text)
+    own: dict[str, list[str]] = {name: [] for name in names}
+    for setting in settings:
+        name, _, rest = setting.partition(".")
+        if name not in own or not rest:
+            raise ConfigError(f"--set takes METHOD.KEY=VALUE with one of {', '.join(names)}; found '{setting}'.")
+        own[name].append(rest)
+    return {name: resolve_config(method_config_type(name), settings=own[name]) for name in names}

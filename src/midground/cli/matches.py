@@ -1,0 +1,170 @@
+"""Mapping a pair of images once, and what each matcher finds between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midground.errors import DependencyError, InputError, ModelError, RegistrationError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from midground.core.correspondences import Correspondences
+    from midground.core.image import Image
+    from midground.core.progress import Progress
+    from midground.core.transforms import TransformKind
+    from midground.matching.base import Matcher
+    from midground.matching.configs import MatcherConfig
+    from midground.modality.base import Mapper
+    from midground.registration.config import InputConfig
+
+MATCHES_SCHEMA = "midground/matches/1"
+
+
+@dataclass(frozen=True, slots=True)
+class MappedPair:
+    """Both images as a matcher sees them, and as they are drawn."""
+
+    moving: Image
+    fixed: Image
+    shown: tuple[Image, Image]
+    """Moving and fixed, before mapping."""
+    seconds: float
+    """Time spent on mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a matcher found."""
+
+    matches: Correspondences
+    inliers: np.ndarray
+    fixed_from_moving: np.ndarray | None
+    kind: TransformKind
+    residual_rmse_px: float | None
+    """Root mean square distance of the inliers from the transform; None without one."""
+    failure: str | None
+    seconds: float
+    """Mapping, matching and estimation; reading is not counted."""
+
+    @property
+    def n_inliers(self) -> int:
+        """Matches that support the transform."""
+        return int(self.inliers.sum())
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain values for JSON."""
+        return {
+            "schema": MATCHES_SCHEMA,
+            "moving_xy": self.matches.moving_xy.tolist(),
+            "fixed_xy": self.matches.fixed_xy.tolist(),
+            "score": self.matches.score.tolist(),
+            "inliers": self.inliers.tolist(),
+            "transform": self.kind,
+            "fixed_from_moving": None if self.fixed_from_moving is None else self.fixed_from_moving.tolist(),
+            "residual_rmse_px": self.residual_rmse_px,
+            "failure": self.failure,
+            "seconds": self.seconds,
+        }
+
+
+def map_pair(sources: Sequence[Path], inputs: Sequence[InputConfig], mapper: Mapper, progress: Progress) -> MappedPair:
+    """Open and map two images, pixel by pixel, whatever their georeference.
+
+    Args:
+        sources: Moving and fixed.
+        inputs: How to open them.
+        mapper: What maps both.
+        progress: Told about the windows mapped.
+    """
+    from midground.registration.inputs import open_sources
+
+    (moving, fixed), (moving_config, fixed_config) = sources, inputs
+    opened = open_sources(fixed, moving, (fixed_config, moving_config), mapper.inputs)
+    units = [source.unit(source.grid, mapper.inputs[source.modality]) for source in opened]
+    start = time.perf_counter()
+    fixed_image, moving_image = (
+        mapper.map(unit, source.modality, progress=progress) for unit, source in zip(units, opened, strict=True)
+    )
+    return MappedPair(moving_image, fixed_image, (units[1], units[0]), time.perf_counter() - start)
+
+
+def build_matchers(configs: Mapping[str, MatcherConfig], left_out: dict[str, str] | None) -> dict[str, Matcher]:
+    """Build matchers by name.
+
+    Args:
+        configs: Their settings by name.
+        left_out: Takes the reason of each one that cannot be built; None if every one is needed.
+
+    Raises:
+        DependencyError: A matcher that is needed has an extra that is not installed.
+        ModelError: The weights of one that is needed are missing or are not what they should be.
+    """
+    from midground.matching.registry import build_matcher
+
+    matchers = {}
+    for name, config in configs.items():
+        try:
+            matchers[name] = build_matcher(config)
+        except (DependencyError, ModelError) as error:
+            if left_out is None:
+                raise
+            left_out[name] = str(error)
+    return matchers
+
+
+def match_pair(
+    pair: MappedPair,
+    matchers: Mapping[str, Matcher],
+    left_out: dict[str, str] | None,
+    *,
+    kind: TransformKind,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Found]:
+    """Let every matcher match the same mapped images.
+
+    Args:
+        pair: The images.
+        matchers: By name.
+        left_out: Takes the reason of each one that does not take these images; None if every one is needed.
+        kind: Transform to estimate.
+        seed: Seed of the estimation.
+        progress: Told about the matchers done.
+
+    Raises:
+        InputError: A matcher that is needed does not take these images.
+    """
+    found = {}
+    for index, (name, matcher) in enumerate(matchers.items()):
+        progress("matching", index, len(matchers))
+        try:
+            found[name] = _match(pair, matcher, kind=kind, seed=seed)
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out[name] = str(error)
+    return found
+
+
+def _match(pair: MappedPair, matcher: Matcher, *, kind: TransformKind, seed: int) -> Found:
+    import numpy as np
+
+    from midground.registration.config import EstimateConfig
+    from midground.registration.estimate import estimate_transform, residuals_px
+
+    start = time.perf_counter()
+    matches = matcher.match(pair.moving, pair.fixed)
+    matrix, rmse_px, failure, inliers = None, None, None, np.zeros(len(matches), bool)
+    try:
+        estimate = estimate_transform(matches, kind, EstimateConfig(seed=seed))
+        matrix, inliers = estimate.transform.matrix, estimate.inliers
+        rmse_px = float(np.sqrt(np.mean(residuals_px(estimate.transform, matches.select(inliers)) ** 2)))
+    except RegistrationError as error:
+        failure = str(error)
+    seconds = pair.seconds + time.perf_counter() - start
+    return Found(matches, inliers, matrix, kind, rmse_px, failure, seconds)

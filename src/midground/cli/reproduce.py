@@ -1,0 +1,83 @@
+"""``midground reproduce``: the paper's tables and figures on one's own pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midground.cli import options
+from midground.cli.bench import read_methods, split_names
+from midground.cli.data import read_pairs_config
+from midground.errors import ConfigError
+
+_MODELS = ["none=none", "structure=structure", "correlation=default"]
+_METHODS = "sift,rift2,xfeat,dedode,roma,roma-shared,template,register,content-blind"
+
+
+def reproduce(
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="PAIRS", help="Test pairs: a collection as for 'midground data', or its YAML."),
+    ],
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Tables, figures, and kept matches.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME=MODEL",
+            help="A transformation, such as ours-2=models/mine or pix2pix=models/p; repeatable. "
+            "none, structure and correlation (the default model) are always there.",
+        ),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="NAMES", help="Matchers as for 'midground bench predict'.")
+    ] = _METHODS,
+    protocols: Annotated[
+        str, typer.Option("--protocols", metavar="NAMES", help="identity, known-warp and wide.")
+    ] = "identity,known-warp",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),
+    ] = None,
+    pairs_settings: Annotated[
+        list[str] | None,
+        typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")] = 1,
+    quiet: options.QuietOption = False,
+    debug: options.DebugOption = False,
+) -> None:
+    """Make tables 1 and 2 and figures 4 to 6 of the paper, with the published values and the differences beside them.
+
+    A model or matcher that cannot be had here is named with the reason, and left out.
+    """
+    from midground.bench.reproduce import ReproduceConfig
+    from midground.bench.reproduce import reproduce as run
+    from midground.cli.progress import progress_bars
+
+    config = ReproduceConfig(
+        pairs=read_pairs_config(data, pairs_settings),
+        models=dict(map(_named, [*_MODELS, *(models or ())])),
+        methods=read_methods(methods, settings or []),
+        protocols=tuple(split_names(protocols)),
+        limit=limit,
+        n_workers=workers,
+    )
+    with progress_bars(quiet=quiet) as progress:
+        made = run(config, output, progress=progress)
+    if not quiet:
+        typer.echo("\n".join(map(str, made.files)))
+    for name, reason in made.left_out.items():
+        typer.echo(f"midground: {name}: not run: {reason}", err=True)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, separator, model = text.partition("=")
+    if not (name and separator and model):
+        raise ConfigError(f"--model takes NAME=MODEL, such as ours-2=models/mine; found '{text}'.")
+    return name, model

@@ -1,0 +1,95 @@
+"""RoMa (Edstedt et al. 2024), trained on photographs: the package ``romatch`` with weights that the user provides.
+
+Source:
+    Paper, section 4.3, which matches modality-shared images with it, also without training it on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from midground.errors import ConfigError, DependencyError, ModelError
+from midground.matching.configs import RomaConfig
+from midground.matching.dense import DenseMatcher
+
+try:
+    import torch
+    from loguru import logger
+    from romatch import roma_outdoor
+    from romatch.models.model_zoo import weight_urls
+    from torch.nn import functional
+
+    from midground.matching.torch_models import building, fetch_weights, read_weights
+except ImportError as error:
+    raise DependencyError("The matcher 'roma'", extra="roma") from error
+
+WEIGHTS_URL: str = weight_urls["romatch"]["outdoor"]
+BACKBONE_URL: str = weight_urls["dinov2"]
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the colours of ImageNet, which both backbones were trained on."""
+
+
+class RomaNetwork:
+    """RoMa as a network of two pictures: resized to squares, matched coarsely, refined at a higher resolution."""
+
+    def __init__(self, model: Any, config: RomaConfig) -> None:
+        self._model, self._config = model, config
+        self._mean, self._deviation = (
+            torch.tensor(values, device=config.device)[:, None, None] for values in (_MEAN, _DEVIATION)
+        )
+
+    def __call__(
+        self, moving: Float32[np.ndarray, "3 h w"], fixed: Float32[np.ndarray, "3 k l"]
+    ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, " n"]]:
+        """Match two pictures; see ``RgbNetwork``."""
+        coarse, fine = (
+            [self._square(picture, side_px) for picture in (moving, fixed)]
+            for side_px in (self._config.coarse_px, self._config.upsample_px)
+        )
+        warp, certainty = self._model.match(*coarse, im_A_high_res=fine[0], im_B_high_res=fine[1])
+        return warp.reshape(-1, 4).float().cpu().numpy(), certainty.flatten().float().cpu().numpy()
+
+    def _square(self, picture: Float32[np.ndarray, "3 h w"], side_px: int) -> Any:
+        """One picture as a batch, in the range that the backbones know."""
+        batch = torch.from_numpy(picture).to(self._config.device)[None]
+        size = (side_px, side_px)
+        resized = functional.interpolate(batch, size=size, mode="bicubic", align_corners=False, antialias=True)
+        return (resized.clamp(0, 1) - self._mean) / self._deviation
+
+
+def build(config: RomaConfig) -> DenseMatcher:
+    """Build the matcher ``roma``.
+
+    Raises:
+        ConfigError: A GPU was asked for, and there is none.
+        ModelError: The weights are missing or do not fit the network.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("roma: device is 'cuda', but torch finds no GPU; set it to 'cpu'.")
+    logger.disable("romatch")
+    weights, backbone_weights = _weights(config)
+    with building("roma", "RoMa with DINOv2 ViT-L/14"):
+        model = roma_outdoor(
+            config.device,
+            weights=weights,
+            dinov2_weights=backbone_weights,
+            coarse_res=config.coarse_px,
+            upsample_res=config.upsample_px,
+            use_custom_corr=False,
+        )
+    return DenseMatcher(config, RomaNetwork(model, config))
+
+
+def _weights(config: RomaConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    if config.weights is not None and config.backbone_weights is not None:
+        return read_weights(config.weights, "roma"), read_weights(config.backbone_weights, "roma")
+    if config.allow_download:
+        return fetch_weights(WEIGHTS_URL, "roma"), fetch_weights(BACKBONE_URL, "roma")
+    raise ModelError(
+        f"roma: there are no weights; fetch {WEIGHTS_URL} and {BACKBONE_URL} and give the files as the settings "
+        "'weights' and 'backbone_weights', or set 'allow_download' to true (--allow-download)."
+    )

@@ -1,0 +1,106 @@
+"""``midground bench`` and ``midground reproduce`` from the command line to tables and figures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from midground.cli.app import main
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pairs whose optical image is the SAR image with grey turned round."""
+    folder = tmp_path_factory.mktemp("places")
+    rng = np.random.default_rng(1)
+    for name in ("sar", "optical"):
+        (folder / name).mkdir()
+    for index in range(3):
+        noise = cv2.GaussianBlur(rng.normal(size=(128, 144)).astype(np.float32), (0, 0), 2.5)
+        grey = np.clip(128 + 300 * noise, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / "sar" / f"{index}.png"), grey)
+        cv2.imwrite(str(folder / "optical" / f"{index}.png"), np.repeat(255 - grey[..., None], 3, axis=2))
+    return folder
+
+
+def test_matches_are_kept_and_measured(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "predict", str(places), "-o", str(tmp_path / "runs"), "--models", "none,structure"]
+    words += [
+        "--methods",
+        "template,content-blind",
+        "--protocols",
+        "identity,known-warp",
+        "--set",
+        "template.search_px=8",
+    ]
+    assert main(words) == 0
+    assert capsys.readouterr().out.count("3 pairs matched") == 8
+    assert main([*words, "-q"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["bench", "evaluate", str(tmp_path / "runs")]) == 0
+    told = capsys.readouterr().out
+    assert told.count("| transformation | matcher |") == 4
+    assert "Averages as published, protocol identity, 3 pairs" in told
+    assert "Over all pairs, protocol known-warp, 3 pairs" in told
+    assert main(["bench", "evaluate", str(tmp_path / "runs"), "--format", "csv"]) == 0
+    assert "structure,template,1.0," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--methods", "shift"], "Unknown method 'shift'. Did you mean 'sift'?"),
+        (
+            ["--methods", "sift", "--set", "ratio=0.9"],
+            "--set takes METHOD.KEY=VALUE with one of sift; found 'ratio=0.9'.",
+        ),
+        (["--methods", "roma"], "roma"),
+        (["--models", ","], "bench: a list of names is empty"),
+        (["--protocols", "identiy"], "Unknown protocol 'identiy'. Did you mean 'identity'?"),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence(
+    places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["bench", "predict", str(places), "-o", str(tmp_path / "runs"), "--models", "none", *words]) == 2
+    found = capsys.readouterr().err
+    assert message in found
+    assert found.count("\n") == 1
+
+
+def test_of_several_methods_those_that_can_be_had_are_run(
+    places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "predict", str(places), "-o", str(tmp_path), "--models", "none", "--methods", "roma,sift"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "none + roma: not run: " in told.err
+    assert "sift: 3 pairs matched" in told.out
+
+
+def test_the_papers_tables_and_figures(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reproduce", "--data", str(places), "--out", str(tmp_path), "--methods", "template,roma,content-blind"]
+    assert main([*words, "--model", "ours-2=structure", "--limit", "2"]) == 0
+    told = capsys.readouterr()
+    assert "midground: pix2pix: not run: no model was given" in told.err
+    assert "midground: roma: not run: " in told.err
+    made = {path.name for path in tmp_path.iterdir()}
+    wanted = {"tables.md", "figure4.png", "figure5-cmr.svg", "figure5-le.svg", "figure6.png", "table2-published.csv"}
+    assert wanted | {"table1.tex", "table2-identity.csv", "table2-known-warp-all-pairs.tex"} <= made
+    text = (tmp_path / "tables.md").read_text()
+    assert "Pairs: 2 of " in text
+    assert "Not run: lsgan: no model was given" in text
+    with (tmp_path / "table2-published.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[-1]["transformation"], rows[-1]["matcher"], rows[-1]["SR"]) == ("ours-2", "roma-shared", "0.999")
+    assert cv2.imread(str(tmp_path / "figure4.png")).shape[1] >= 300
+    assert "<svg xmlns=" in (tmp_path / "figure5-cmr.svg").read_text()
+
+
+def test_a_model_without_a_name(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "--data", str(places), "--out", str(tmp_path), "--model", "structure"]) == 2
+    assert "--model takes NAME=MODEL, such as ours-2=models/mine; found 'structure'." in capsys.readouterr().err

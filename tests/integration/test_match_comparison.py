@@ -1,0 +1,119 @@
+"""``midground match`` with several matchers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from midground.matching.registry import MATCHERS
+
+MODALITIES = ("--moving-modality", "sar", "--fixed-modality", "optical")
+
+
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the base install; matchers that need torch are imported anew."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for spec in MATCHERS.values():
+        if spec.extra:
+            monkeypatch.delitem(sys.modules, spec.target.split(":")[0], raising=False)
+
+
+@pytest.fixture(scope="module")
+def place(simulated_pairs: Path) -> list[Path]:
+    """A SAR and an optical image of one place, 128 px, aligned."""
+    return [sorted((simulated_pairs / modality).iterdir())[0] for modality in ("sar", "optical")]
+
+
+def test_all_are_those_that_can_be_built(cli, tmp_path: Path, place, monkeypatch) -> None:
+    without_torch(monkeypatch)
+    picture, listing = tmp_path / "all.png", tmp_path / "all.json"
+    words = ("--matcher", "all", "--model", "structure", "--set", "sift.ratio=0.9", "-o", picture, "--json", listing)
+    outcome = cli("match", *place, *words, *MODALITIES)
+
+    assert (outcome.code, outcome.err) == (0, "")
+    document = json.loads(listing.read_text())
+    found = {one["matcher"]: one for one in document["matchers"]}
+    assert document["schema"] == "midground/match-comparison/1"
+    assert set(document["left_out"]) == {name for name, spec in MATCHERS.items() if spec.extra}
+    assert list(found) == [name for name, spec in MATCHERS.items() if not spec.extra]
+    assert {one["schema"] for one in found.values()} == {"midground/matches/1"}
+    assert found["template"]["residual_rmse_px"] < 3
+
+    head, *rows = outcome.out.splitlines()
+    assert head.split() == ["matcher", "matches", "inliers", "share", "residual", "px", "seconds"]
+    row = dict(zip(("matcher", "matches", "inliers", "share", "residual"), rows[1].split(), strict=False))
+    template = found["template"]
+    n_matches, n_inliers = len(template["inliers"]), sum(template["inliers"])
+    assert row == {
+        "matcher": "template",
+        "matches": str(n_matches),
+        "inliers": str(n_inliers),
+        "share": f"{n_inliers / n_matches:.0%}",
+        "residual": f"{template['residual_rmse_px']:.2f}",
+    }
+    assert any(
+        line.startswith("xfeat: left out: The matcher 'xfeat' needs an extra that is not installed") for line in rows
+    )
+    assert rows[-2:] == [str(picture), str(listing)]
+    # Four panels in two columns: each shows both images, a gap between them, and a header.
+    assert len(found) == 4
+    assert cv2.imread(str(picture)).shape == (2 * (128 + 30) + 12, 2 * (128 + 12 + 128) + 12, 3)
+
+
+def test_a_matcher_that_does_not_take_the_images_is_left_out(cli, place, monkeypatch) -> None:
+    without_torch(monkeypatch)
+    outcome = cli("match", *place, "--matcher", "all", "--model", "none", "--json", "-", *MODALITIES)
+    left_out = json.loads(outcome.out)["left_out"]
+    assert left_out["roma-shared"].startswith("The matcher 'roma-shared' takes the 9 channels of the model 'structure'")
+    assert f"roma-shared: left out: {left_out['roma-shared']}" in outcome.err.splitlines()
+    assert "9 channels" in cli.fails("match", *place, "--matcher", "sift,roma-shared", "--model", "none", *MODALITIES)
+
+
+def test_a_list_is_compared_in_its_order(cli, place) -> None:
+    words = ("--matcher", "template,sift", "--model", "none", "--json", "-")
+    outcome = cli("match", place[1], place[1], *words, "--moving-modality", "optical", "--fixed-modality", "optical")
+    assert outcome.code == 0
+    document = json.loads(outcome.out)
+    assert [one["matcher"] for one in document["matchers"]] == ["template", "sift"]
+    assert [one["failure"] for one in document["matchers"]] == [None, None]
+    assert document["left_out"] == {}
+    assert [line.split()[0] for line in outcome.err.splitlines()] == ["matcher", "template", "sift"]
+
+
+@pytest.mark.parametrize(("min_peak_ratio", "code"), [(1.15, 0), (1e6, 3)])
+def test_exit_3_only_if_no_matcher_supports_a_transform(cli, place, min_peak_ratio: float, code: int) -> None:
+    settings = ("--set", "sift.ratio=0.01", "--set", f"template.min_peak_ratio={min_peak_ratio}")
+    words = ("--matcher", "sift,template", *settings, "--model", "structure", "--json", "-", "--quiet")
+    outcome = cli("match", *place, *words, *MODALITIES)
+    assert outcome.code == code
+    sift, template = json.loads(outcome.out)["matchers"]
+    assert sift["failure"] == "0 matches were found; a transform of kind affine needs at least 3."
+    assert (template["failure"] is None) == (code == 0)
+    assert outcome.err == ("" if code == 0 else "midground: no transform: none of the 2 matchers supports one.\n")
+
+
+def test_a_matcher_that_was_named_is_needed(cli, place, monkeypatch) -> None:
+    without_torch(monkeypatch)
+    assert "'xfeat' needs an extra" in cli.fails("match", *place, "--matcher", "sift,xfeat", "--model", "none")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--matcher", "sift,templat"), "Unknown matcher 'templat'. Did you mean 'template'?"),
+        (("--matcher", "sift,"), "Unknown matcher ''."),
+        (("--matcher", "al"), "Did you mean 'all'?"),
+        (
+            ("--matcher", "sift,template", "--set", "ratio=0.9"),
+            "--set takes MATCHER.KEY=VALUE where several matchers are compared (sift, template), "
+            "for instance sift.ratio=0.9; found 'ratio=0.9'.",
+        ),
+        (("--matcher", "all", "--set", "sift.ratoi=0.9"), "unknown setting 'ratoi'. Did you mean 'ratio'?"),
+    ],
+)
+def test_refused(cli, place, words: tuple[str, ...], message: str) -> None:
+    assert message in cli.fails("match", *place, *words)

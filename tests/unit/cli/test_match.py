@@ -1,0 +1,43 @@
+import pytest
+
+from midground.cli.match import _configs
+from midground.cli.tables import aligned
+from midground.errors import ConfigError
+from midground.matching.configs import SiftConfig, TemplateConfig
+from midground.matching.registry import MATCHERS
+
+
+def test_settings_of_one_matcher_have_no_prefix():
+    assert _configs("sift", ["ratio=0.9"], allow_download=False) == {"sift": SiftConfig(ratio=0.9)}
+
+
+def test_settings_of_several_name_theirs():
+    configs = _configs("template,sift,template", ["sift.ratio=0.9", "template.search_px=8"], allow_download=False)
+
+    assert list(configs) == ["template", "sift"]
+    assert configs == {"template": TemplateConfig(search_px=8), "sift": SiftConfig(ratio=0.9)}
+
+
+def test_a_setting_of_a_matcher_that_is_not_compared_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"\(sift, template\), for instance sift\.ratio=0\.9; found 'rift2\.ratio=0\.9'"
+    ):
+        _configs("sift,template", ["rift2.ratio=0.9"], allow_download=False)
+
+
+def test_all_is_the_whole_table():
+    assert list(_configs("all", [], allow_download=False)) == list(MATCHERS)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_permission_to_download_reaches_those_that_could(allowed):
+    configs = _configs("all", [], allow_download=allowed)
+
+    can = {name: config.allow_download for name, config in configs.items() if hasattr(config, "allow_download")}
+    assert "dedode" in can
+    assert set(can.values()) == {allowed}
+    assert _configs("dedode", [], allow_download=allowed)["dedode"].allow_download == allowed
+
+
+def test_a_table_has_aligned_columns():
+    assert aligned([("name", "n", "px"), ("a", "1000", "–")]) == ["name  n     px", "a     1000  –"]
