@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from arosics import COREG
 
+if TYPE_CHECKING:
+    from run import Pair
 
-def register(pair) -> np.ndarray:
+
+def register(pair: Pair) -> np.ndarray:
     """The shift of the whole image; AROSICS's own "no success" is a failure."""
     task = COREG(str(pair.fixed_path), str(pair.moving_path), max_shift=pair.max_shift_px + 5, q=True, progress=False)
     task.calculate_spatial_shifts()

@@ -6,12 +6,17 @@ fitted to where they come out.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import rasterio
 from coregix import align_image_pair
 
+if TYPE_CHECKING:
+    from run import Pair
 
-def register(pair) -> np.ndarray:
+
+def register(pair: Pair) -> np.ndarray:
     """The transform that the warped coordinates tell."""
     height, width = pair.moving.shape
     y, x = np.mgrid[1 : height + 1, 1 : width + 1].astype(np.float32)  # 0 is nodata

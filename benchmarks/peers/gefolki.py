@@ -6,15 +6,20 @@ transform is the median of the flow, or an affine one fitted to the flow, away f
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import gefolki.adapthist
 import numpy as np
 from gefolki import GEFolki
+
+if TYPE_CHECKING:
+    from run import Pair
 
 _rescale = gefolki.adapthist.rescale_intensity
 gefolki.adapthist.rescale_intensity = lambda image, **options: _rescale(image, **options).astype(np.uint16)
 
 
-def register(pair) -> np.ndarray:
+def register(pair: Pair) -> np.ndarray:
     """The transform that sums up the flow from the SAR image to the optical one."""
     moving, fixed = pair.moving.astype(np.float32), pair.grey.astype(np.float32)
     levels = 4 if min(moving.shape) < 512 else 6

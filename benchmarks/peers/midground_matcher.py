@@ -1,6 +1,8 @@
-"""A matcher of midground, named by the setting, on images of the mapper ``structure``; robust fit of what is assumed."""
+"""A matcher of midground, named by the setting, on images of the mapper ``structure``, and a robust fit."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,10 +11,13 @@ from midground.matching.registry import build_matcher
 from midground.modality.mappers import build_mapper
 from midground.registration.estimate import estimate_transform
 
+if TYPE_CHECKING:
+    from run import Pair
+
 _mapper = build_mapper("structure")
 
 
-def register(pair, matcher: str) -> np.ndarray:
+def register(pair: Pair, matcher: str) -> np.ndarray:
     """The transform that most matches support."""
     moving = Image(pair.moving[None] / np.float32(255), pair.valid)
     fixed = Image.from_array(pair.fixed / np.float32(255))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from run import Pair
 
 
 def gradient(image: np.ndarray, sigma_px: float) -> np.ndarray:
@@ -12,7 +17,7 @@ def gradient(image: np.ndarray, sigma_px: float) -> np.ndarray:
     return cv2.magnitude(cv2.Sobel(blurred, cv2.CV_32F, 1, 0), cv2.Sobel(blurred, cv2.CV_32F, 0, 1))
 
 
-def register(pair) -> np.ndarray:
+def register(pair: Pair) -> np.ndarray:
     """A translation, or an affine transform; OpenCV raises where it does not converge."""
     motion = cv2.MOTION_TRANSLATION if pair.kind == "translation" else cv2.MOTION_AFFINE
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 300, 1e-6)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from run import Pair
 
 
 def gradient(image: np.ndarray) -> np.ndarray:
@@ -12,7 +17,7 @@ def gradient(image: np.ndarray) -> np.ndarray:
     return cv2.magnitude(cv2.Sobel(blurred, cv2.CV_32F, 1, 0), cv2.Sobel(blurred, cv2.CV_32F, 0, 1))
 
 
-def register(pair) -> np.ndarray:
+def register(pair: Pair) -> np.ndarray:
     """The shift of the highest peak."""
     moving, fixed = gradient(pair.moving), gradient(pair.grey)
     window = cv2.createHanningWindow(moving.shape[::-1], cv2.CV_32F)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
+if TYPE_CHECKING:
+    from run import Pair
 
-def register(pair) -> np.ndarray:
+
+def register(pair: Pair) -> np.ndarray:
     """The homography that most matches support."""
     sift = cv2.SIFT_create()
     points, descriptors = zip(
-        *(sift.detectAndCompute(image, mask) for image, mask in
-          ((pair.moving, pair.valid.astype(np.uint8)), (pair.grey, None))),
+        *(
+            sift.detectAndCompute(image, mask)
+            for image, mask in ((pair.moving, pair.valid.astype(np.uint8)), (pair.grey, None))
+        ),
         strict=True,
     )
     matches = [

@@ -1,8 +1,8 @@
-"""Runs one adapter over a folder of pairs, inside the environment of the peer: ``run.py ADAPTER[:SETTING] [FOLDER OUT]``.
+"""Runs one adapter over a folder of pairs, in the environment of the peer: ``run.py ADAPTER[:SETTING] [FOLDER OUT]``.
 
-An adapter is a file beside this one with ``register(pair)``, or ``register(pair, setting)``, which returns the 3×3 matrix
-that takes pixel centres of the moving image to those of the fixed one, and raises where its tool has no success. Without
-FOLDER, it is only imported. OUT gets a line of JSON for each pair. Needs NumPy alone.
+An adapter is a file beside this one with ``register(pair)``, or ``register(pair, setting)``, which returns the 3×3
+matrix that takes pixel centres of the moving image to those of the fixed one, and raises where its tool has no success.
+Without FOLDER, it is only imported. OUT gets a line of JSON for each pair. Needs NumPy alone.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def read_pair(folder: Path, name: str, scratch: Path) -> Pair:
     with np.load(folder / f"{name}.npz") as arrays:
         images = {key: arrays[key] for key in ("moving", "valid", "fixed")}
     paths = {f"{role}_path": folder / f"{name}-{role}.tif" for role in ("moving", "fixed")}
-    return Pair(
-        **images, **paths, scratch=scratch, kind=protocol["kind"], max_shift_px=protocol["max_shift_px"]
-    )
+    return Pair(**images, **paths, scratch=scratch, kind=protocol["kind"], max_shift_px=protocol["max_shift_px"])
 
 
 def run_one(register: Callable[..., np.ndarray], folder: Path, name: str) -> dict[str, object]:

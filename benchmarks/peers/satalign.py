@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import satalign.pcc
 
+if TYPE_CHECKING:
+    from run import Pair
 
-def register(pair) -> np.ndarray:
+
+def register(pair: Pair) -> np.ndarray:
     """The shift; satalign's warning that it has none, after which it returns the identity, is a failure."""
     moving = np.repeat(pair.moving[None], 3, axis=0).astype(np.float32) / 255
     task = satalign.pcc.PCC(

@@ -116,6 +116,8 @@ def _three_of(image: Image) -> Image:
 
 def _document(svg: str) -> str:
     """A file of its own: the report's charts take their colours from its page."""
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
-        ">", f"><style>{_STYLE}</style>", 1
+    return (
+        str(svg)
+        .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        .replace(">", f"><style>{_STYLE}</style>", 1)
     )

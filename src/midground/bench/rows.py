@@ -114,8 +114,8 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
         rows.append(Row(_labels(run, names), cells, run.is_control))
     title = (
         f"Over all pairs, protocol {_protocols(runs)}, {n_pairs} pairs, affine transforms by MAGSAC: shares with 95 % "
-        "bootstrap intervals; a median is ∞ where half of the pairs failed; LE5 is over those with a correct match, (n) "
-        "of them."
+        "bootstrap intervals; a median is ∞ where half of the pairs failed; LE5 is over those with a correct match, "
+        "(n) of them."
     )
     return Table(title, _LABELS, _ALL_COLUMNS, tuple(rows))
 

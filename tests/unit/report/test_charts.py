@@ -67,3 +67,17 @@ def test_map_of_very_many_points_is_thinned():
 @pytest.mark.parametrize(("length_px", "factor"), [(0.1, 500), (1.0, 50), (4.0, 10), (50.0, 1), (900.0, 1)])
 def test_exaggeration_keeps_vectors_short(length_px, factor):
     assert charts.exaggeration_for(np.full(20, length_px), (1000, 1000)) == factor
+
+
+def test_a_curve_breaks_where_it_has_no_value_and_is_named():
+    series = {"one": [(0.0, 0.1), (1.0, None), (2.0, 0.3), (3.0, 5.0)], "a & b": [(0.0, 0.5), (3.0, 0.5)]}
+    drawing = charts.curves(series, x_limits=(0, 3), y_limits=(0, 1), labels=("x", "y"))
+    root = ET.fromstring(str(drawing))
+    assert len(root.findall(".//path[@class='curve curve-0']")) == 2
+    (second,) = root.findall(".//path[@class='curve curve-1']")
+    ends = [tuple(map(float, point.split())) for point in second.get("d")[1:].split("L")]
+    assert ends[0][1] == ends[1][1]
+    # The value beyond the range lies at its upper edge.
+    last = root.findall(".//path[@class='curve curve-0']")[1].get("d").rsplit("L", 1)[1]
+    assert float(last.split()[1]) == charts._TOP
+    assert [text.text for text in root.findall(".//text[@class='legend']")] == ["one", "a & b"]

@@ -17,6 +17,7 @@ from midground.report.figures import (
     display_stretch,
     draw_matches,
     tile,
+    titled,
     to_preview,
 )
 
@@ -135,3 +136,12 @@ def test_panels_fill_rows_one_after_the_other(n_panels, rows_columns):
         top, left = index // n_columns * 300, index % n_columns * 536
         assert (whole[top : top + 288, left : left + 524] == panel).all()
     assert (whole[..., 0] >= 100).sum() == n_panels * 288 * 524
+
+
+def test_a_picture_gets_a_title_and_panels_a_number_of_columns():
+    picture = np.full((10, 40, 3), 200, np.uint8)
+    headed = titled(picture, "a title")
+    assert headed.shape == (10 + 30, 40, 3)
+    np.testing.assert_array_equal(headed[30:], picture)
+    assert headed[:30].max() > 100
+    assert tile([picture] * 5, n_columns=2).shape == (3 * 22 - 12, 2 * 52 - 12, 3)
