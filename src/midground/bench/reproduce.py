@@ -27,6 +27,7 @@ from midground.errors import ConfigError, DependencyError, ModelError
 from midground.evaluation.config import MatchabilityConfig
 from midground.evaluation.matchability import measure
 from midground.evaluation.side_by_side import mapper_by_name
+from midground.modality.base import Mapper
 
 TRANSFORMATIONS = ("none", "pix2pix", "lsgan", "ours-1", "ours-2")
 """Rows of the paper, by the names that its values have here."""
@@ -78,14 +79,19 @@ def reproduce(config: ReproduceConfig, folder: Path, *, progress: Progress = sil
         config: What is compared.
         folder: Where everything goes.
         progress: Told after every pair.
+
+    Raises:
+        ConfigError: A model has no such name.
+        ModelError: A model is damaged.
     """
+    mappers = {name: mapper_by_name(model) for name, model in config.models.items()}
     first = BenchConfig(pairs=config.pairs, limit=config.limit)
     pairs = open_bench_pairs(first)
     folder.mkdir(parents=True, exist_ok=True)
     left_out = {name: "no model was given" for name in TRANSFORMATIONS if name not in config.models}
     runs = {protocol: _runs(config, protocol, folder, left_out, progress) for protocol in config.protocols}
     names = {run.folder: run.folder.parent.name for of_protocol in runs.values() for run in of_protocol}
-    similarity = _similarity_table(config, pairs, progress)
+    similarity = _similarity_table(mappers, pairs, progress)
     tables = {"table1": similarity, "table1-published": _published_similarity()}
     for protocol, of_protocol in runs.items():
         if of_protocol:
@@ -95,14 +101,14 @@ def reproduce(config: ReproduceConfig, folder: Path, *, progress: Progress = sil
     tables["table2-published"] = published_table(published().matching)
     identity = runs.get("identity", [])
     tables["table2-difference"] = difference_table(identity, published().matching, names)
-    notes = _notes(config, pairs, left_out, progress)
+    notes = _notes(config.pairs.path.name, mappers, pairs, left_out, progress)
     paths = _write_tables(folder, tables, notes)
     best = _best_of_each_model(runs[config.protocols[0]], names)
     index = len(pairs) // 2
     paths += write_figures(
         folder,
         grid=examples(
-            {name: mapper_by_name(model) for name, model in config.models.items()},
+            mappers,
             pairs,
             [number * len(pairs) // _N_EXAMPLES for number in range(min(_N_EXAMPLES, len(pairs)))],
         ),
@@ -131,11 +137,11 @@ def _runs(
     return runs
 
 
-def _similarity_table(config: ReproduceConfig, pairs: PairSource, progress: Progress) -> Table:
+def _similarity_table(mappers: Mapping[str, Mapper], pairs: PairSource, progress: Progress) -> Table:
     settings = MatchabilityConfig(windows_px=(96,), matchers=(), similarity=True)
     rows = []
-    for name, model in config.models.items():
-        found = measure(mapper_by_name(model), pairs, settings, progress=progress).similarity
+    for name, mapper in mappers.items():
+        found = measure(mapper, pairs, settings, progress=progress).similarity
         rows.append(Row((name,), tuple(_cell(found[key]) for key in ("RMSE", "PSNR dB", "SSIM"))))
     title = f"Likeness of the two images of a pair, {len(pairs)} pairs: mean; (n): over n of them."
     return Table(title, ("transformation",), _SIMILARITY_COLUMNS, tuple(rows))
@@ -167,11 +173,13 @@ def _merit(run: Run) -> tuple[float, float]:
     return run.success(3.0).value or 0.0, run.cmr_of_all().value or 0.0
 
 
-def _notes(config: ReproduceConfig, pairs: PairSource, left_out: Mapping[str, str], progress: Progress) -> list[str]:
+def _notes(
+    collection: str, mappers: Mapping[str, Mapper], pairs: PairSource, left_out: Mapping[str, str], progress: Progress
+) -> list[str]:
     """What stands between our numbers and the published ones."""
     return [
-        f"Pairs: {len(pairs)} of {config.pairs.path.name}. {estimate_misregistration(pairs, progress=progress)}",
-        *(f"{name}: {mapper_by_name(model).name}." for name, model in config.models.items()),
+        f"Pairs: {len(pairs)} of {collection}. {estimate_misregistration(pairs, progress=progress)}",
+        *(f"{name}: {mapper.name}." for name, mapper in mappers.items()),
         "Our numbers differ from the published ones in data (another collection and sensor mode), in the training "
         "budget that each model's card states, and in the defects of the public code that are not repeated here.",
         *(f"Not run: {name}: {reason}" for name, reason in left_out.items()),

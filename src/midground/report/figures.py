@@ -155,8 +155,8 @@ def draw_matches(
     return canvas
 
 
-def titled(picture: UInt8[np.ndarray, "h w k"], title: str) -> UInt8[np.ndarray, "r w 3"]:
-    """Put a line of text above a picture; what lies under no opacity becomes background."""
+def titled(picture: UInt8[np.ndarray, "h w 4"], title: str) -> UInt8[np.ndarray, "r w 3"]:
+    """Put a line of text above a picture with opacity."""
     header = np.full((_HEADER_PX, picture.shape[1], 3), _PAPER, dtype=np.uint8)
     _write(header, title, 2)
     return np.concatenate([header, _opaque(picture)])
