@@ -3,9 +3,9 @@
     python benchmarks/peers.py [--data FOLDER] [--n 60] [--warps shift|known-warp|control] [--only NAME,...]
 
 ``shift``: the pairs of ``peers_shift.py``. ``known-warp``: 256 × 256 px, the SAR image turned by up to 30 degrees,
-scaled by 0.9 to 1.1 and shifted by up to 64 px. ``control``: the optical image and itself, shifted by up to 20 px; a
-peer that fails there was called wrongly. A pair counts as within d px if its average corner error is below d. Every
-share is of all pairs; an exception, a crash, a time-out and the tool's own "no success" are failures.
+scaled by 0.9 to 1.1 and shifted by up to 64 px. ``control``: the optical image and itself, shifted by up to 20 px, to
+see that every peer is called rightly. A pair counts as within d px if its average corner error is below d. Every share
+is of all pairs; an exception, a crash, a time-out and the tool's own "no success" are failures.
 """
 
 from __future__ import annotations

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def register(pair: Pair) -> np.ndarray:
     """The shift of the whole image; AROSICS's own "no success" is a failure."""
-    task = COREG(str(pair.fixed_path), str(pair.moving_path), max_shift=pair.max_shift_px + 5, q=True, progress=False)
+    paths = str(pair.fixed_path), str(pair.moving_path)
+    # Nothing is written, but the format has to be one that gdal-wheel has.
+    task = COREG(*paths, max_shift=pair.max_shift_px + 5, fmt_out="GTiff", q=True, progress=False)
     task.calculate_spatial_shifts()
     if not task.success:
         raise RuntimeError("AROSICS has no success")
