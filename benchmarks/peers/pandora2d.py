@@ -1,8 +1,8 @@
 """pandora2d: integer local shifts by mutual information, windows of 49 px, searched 3 px beyond the largest shift.
 
 A transform is not its job. A translation is the mean of the largest cluster of local shifts (within 1.5 px), taken
-every 24 px. An affine transform is fitted by RANSAC at 3 px to those every 48 px: its time grows with the number of
-places and the square of the search, 36 s a pair then.
+every 24 px. An affine transform is fitted by RANSAC at 3 px to those every 48 px, as its time grows with the number of
+places and the square of the search.
 """
 
 from __future__ import annotations

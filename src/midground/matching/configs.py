@@ -194,8 +194,8 @@ class RomaSharedConfig:
     """Folder of a matcher that ``midground train-matcher`` wrote; the shipped one if omitted."""
     max_matches: int = 2048
     """Most matches, drawn by certainty and spread over the image, 1 or more."""
-    min_certainty: float = 0.1
-    """Smallest certainty of a match, 0 to 1."""
+    min_certainty: float = 0.25
+    """Smallest certainty of a match, 0 to 1; of images of two places, the shipped weights give at most 0.2."""
     seed: int = 0
     """Seed of the draws."""
 
