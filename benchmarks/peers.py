@@ -79,8 +79,8 @@ PEERS = (
         "arosics",
         # The package gdal has no wheels. gdal-wheel has, for Python 3.12 and later, but pip does not take it for gdal.
         (
-            "gdal-wheel==3.13.3 cartopy cmocean dill folium geojson geopandas joblib matplotlib numpy pandas plotly "
-            "pyfftw pykrige pyproj scikit-image scikit-learn shapely tqdm",
+            "gdal-wheel==3.13.3 cartopy cmocean dill folium geojson geopandas joblib matplotlib numpy packaging pandas "
+            "plotly pyproj scikit-image scipy shapely spectral",
             "--no-deps arosics==1.13.2 geoarray==0.19.2 py_tools_ds==0.24.1",
         ),
         python="python3.12",

@@ -43,7 +43,9 @@ def test_matches_are_kept_and_measured(places: Path, tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out == ""
     assert main(["bench", "evaluate", str(tmp_path / "runs")]) == 0
     told = capsys.readouterr().out
-    assert told.count("| transformation | matcher |") == 4
+    assert told.count("| transformation | matcher |") == 5
+    assert "identity: < 3 px ↑" in told
+    assert "known-warp: CMR5 ↑" in told
     assert "Averages as published, protocol identity, 3 pairs" in told
     assert "Over all pairs, protocol known-warp, 3 pairs" in told
     assert main(["bench", "evaluate", str(tmp_path / "runs"), "--format", "csv"]) == 0
@@ -83,11 +85,22 @@ def test_of_several_methods_those_that_can_be_had_are_run(
 
 
 def test_the_papers_tables_and_figures(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["reproduce", "--data", str(places), "--out", str(tmp_path), "--methods", "template,roma,content-blind"]
+    words = [
+        "reproduce",
+        "--data",
+        str(places),
+        "--out",
+        str(tmp_path),
+        "--methods",
+        "template,roma,roma-shared,content-blind",
+    ]
     assert main([*words, "--model", "ours-2=structure", "--limit", "2"]) == 0
     told = capsys.readouterr()
     assert "midground: pix2pix: not run: no model was given" in told.err
-    assert "midground: roma: not run: " in told.err
+    assert "midground: none + roma: not run: " in told.err
+    assert (
+        "midground: none + roma-shared: not run: Pair '0': The matcher 'roma-shared' takes the 9 channels" in told.err
+    )
     made = {path.name for path in tmp_path.iterdir()}
     wanted = {"tables.md", "figure4.png", "figure5-cmr.svg", "figure5-le.svg", "figure6.png", "table2-published.csv"}
     assert wanted | {"table1.tex", "table2-identity.csv", "table2-known-warp-all-pairs.tex"} <= made

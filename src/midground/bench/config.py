@@ -15,12 +15,14 @@ from midground.matching.configs import SiftConfig
 PROTOCOLS: Mapping[str, WarpConfig] = MappingProxyType(
     {
         "identity": WarpConfig(),
+        "shift": WarpConfig(shift_px=12),
         "known-warp": WarpConfig(shift_px=64, rotation_deg=30, scale=(0.9, 1.1)),
         "wide": WarpConfig(shift_px=64, rotation_deg=180, scale=(0.7, 1.4)),
     }
 )
-"""Warps of the SAR image. ``identity``: the paper's truth, aligned pairs as they are (section 4.5). ``known-warp``: the
-ranges that the paper trains RoMa with (section 4.3). ``wide``: any rotation."""
+"""Warps of the SAR image. ``identity``: the paper's truth, aligned pairs as they are (section 4.5). ``shift``: the same
+for what sees only content; networks may match places by their distance from the border. ``known-warp``: the ranges that
+the paper trains RoMa with (section 4.3). ``wide``: any rotation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class BenchConfig:
     method: MethodConfig = field(default_factory=SiftConfig)
     """What finds the matches."""
     protocol: str = "identity"
-    """Which warps: ``identity``, ``known-warp`` or ``wide``."""
+    """Which warps: ``identity``, ``shift``, ``known-warp`` or ``wide``."""
     seed: int = 0
     """Seed of the warps; each pair has its own."""
 

@@ -22,7 +22,7 @@ from midground.core.progress import Progress, silent
 from midground.datasets.base import PairSource
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.splits import Subset
-from midground.errors import InputError, MidgroundError, RegistrationError
+from midground.errors import MidgroundError, ModelError, RegistrationError
 from midground.evaluation.side_by_side import mapper_by_name
 from midground.evaluation.warps import draw_warp
 from midground.registration.pair import warp_image
@@ -42,7 +42,8 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
 
     Raises:
         ConfigError: The folder holds another run.
-        InputError: A pair cannot be matched, which is not the same as not succeeding; the pair is named.
+        InputError: A pair cannot be read.
+        ModelError: The method does not take what the model makes of a pair, which is not the same as not succeeding.
     """
     work = _Work.begun(config)
     begin(folder, manifest_of(config, work.pairs, mapper_by_name(config.model)))
@@ -87,7 +88,7 @@ class _Work:
         except RegistrationError as error:
             failure = str(error)
         except MidgroundError as error:
-            raise InputError(f"Pair '{pair.name}': {error}") from error
+            raise ModelError(f"Pair '{pair.name}': {error}") from error
         except Exception as error:
             error.add_note(f"while matching the pair '{pair.name}'")
             raise

@@ -49,7 +49,7 @@ class ReproduceConfig:
     """Mapper by the name of its rows, such as ``ours-2: models/mine``; see ``TRANSFORMATIONS``."""
     methods: Mapping[str, MethodConfig]
     """Matchers by name."""
-    protocols: tuple[str, ...] = ("identity", "known-warp")
+    protocols: tuple[str, ...] = ("identity", "shift", "known-warp")
     """Protocols; figures are of the first."""
     limit: int | None = None
     """Only so many pairs, evenly spread."""
@@ -131,7 +131,7 @@ def _runs(
             try:
                 predict(one, path, n_workers=config.n_workers, progress=progress)
             except (DependencyError, ModelError) as error:
-                left_out[method] = str(error)
+                left_out[f"{name} + {method}"] = str(error)
                 continue
             runs.append(read_run(path))
     return runs

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from midground.bench.published import Matching
 from midground.bench.scores import Run
-from midground.bench.tables import Cell, Column, Row, Table
+from midground.bench.tables import Better, Cell, Column, Row, Table
 from midground.core.metrics import Summary
 
 _LABELS = ("transformation", "matcher")
@@ -21,6 +21,13 @@ _PAPER_COLUMNS = (
     Column(head="abs(P5 correct)", digits=1),
     Column(head="CMR5", digits=3, better="higher"),
     Column(head="LE5, px", digits=2, better="lower"),
+)
+_OVERVIEW: tuple[tuple[str, int, Better], ...] = (
+    ("< 3 px", 2, "higher"),
+    ("< 5 px", 2, "higher"),
+    ("CMR5", 2, "higher"),
+    ("LE5, px", 1, "lower"),
+    ("s", 1, "lower"),
 )
 _NO_NAMES: Mapping[Path, str] = MappingProxyType({})
 _SUCCESS_PX = (1.0, 3.0, 5.0)
@@ -118,6 +125,45 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
         "(n) of them."
     )
     return Table(title, _LABELS, _ALL_COLUMNS, tuple(rows))
+
+
+def overview_table(runs: Sequence[Run]) -> Table:
+    """One row for each mapper and matcher: success over all pairs under each protocol, and quality of the matches.
+
+    Args:
+        runs: Comparable, and read with the fit ``affine``.
+    """
+    protocols = list(dict.fromkeys(run.protocol for run in runs))
+    by_row: dict[tuple[str, str], dict[str, Run]] = {}
+    for run in runs:
+        by_row.setdefault((run.model, run.method), {})[run.protocol] = run
+    columns = [
+        Column(head=f"{protocol}: {head}", digits=digits, better=better)
+        for protocol in protocols
+        for head, digits, better in _OVERVIEW
+    ]
+    rows = []
+    for labels, found in by_row.items():
+        cells = []
+        for protocol in protocols:
+            of_protocol = found.get(protocol)
+            cells += [Cell(None)] * len(_OVERVIEW) if of_protocol is None else _overview_cells(of_protocol)
+        rows.append(Row(labels, tuple(cells), next(iter(found.values())).is_control))
+    title = (
+        f"{len(runs[0].scores)} pairs, affine transforms by MAGSAC: share of all with a corner error below 3 and 5 "
+        "px, correct matches rate of all, localization error (5 px), and seconds a pair."
+    )
+    return Table(title, _LABELS, tuple(columns), tuple(rows))
+
+
+def _overview_cells(run: Run) -> list[Cell]:
+    return [
+        Cell(run.success(3.0).value),
+        Cell(run.success(5.0).value),
+        Cell(run.cmr_of_all().value),
+        Cell(run.localization_error().value),
+        Cell(run.median_seconds()),
+    ]
 
 
 def _paper_cells(run: Run) -> tuple[Cell, ...]:

@@ -32,7 +32,8 @@ def predict(
         typer.Option("--methods", metavar="NAMES", help="Matchers with commas between, and register, content-blind."),
     ] = "sift",
     protocols: Annotated[
-        str, typer.Option("--protocols", metavar="NAMES", help="identity, known-warp and wide, with commas between.")
+        str,
+        typer.Option("--protocols", metavar="NAMES", help="identity, shift, known-warp and wide, with commas between."),
     ] = "identity",
     settings: Annotated[
         list[str] | None,
@@ -59,6 +60,7 @@ def predict(
 
     config = read_pairs_config(pairs, pairs_settings)
     methods_by_name = read_methods(methods, settings or [])
+    n_runs, last_error = 0, None
     for protocol, model, (method, method_config) in product(
         split_names(protocols), split_names(models), methods_by_name.items()
     ):
@@ -69,12 +71,15 @@ def predict(
                 n_done = run(one, folder, n_workers=workers, progress=progress)
         except (DependencyError, ModelError) as error:
             # Of many methods, one that cannot be had here keeps nothing else from being run.
-            if len(methods_by_name) == 1:
-                raise
-            typer.echo(f"midground: {model} + {method}: not run: {error}", err=True)
+            last_error = error
+            if len(methods_by_name) > 1:
+                typer.echo(f"midground: {model} + {method}: not run: {error}", err=True)
             continue
+        n_runs += 1
         if not quiet:
             typer.echo(f"{folder}: {n_done} pairs matched")
+    if n_runs == 0 and last_error is not None:
+        raise last_error
 
 
 @bench.command("evaluate")
@@ -86,17 +91,19 @@ def evaluate(
     debug: options.DebugOption = False,
 ) -> None:
     """Measure runs from their matches, without matching again: as the paper averages, and over all pairs."""
-    from midground.bench.rows import all_pairs_table, paper_table
+    from midground.bench.rows import all_pairs_table, overview_table, paper_table
     from midground.bench.scores import find_runs, read_run, require_comparable
 
     options.require_known("format", table_format, ("markdown", "latex", "csv"))
     runs = [read_run(found) for folder in folders for found in find_runs(folder)]
     require_comparable(runs)
+    refitted = [read_run(run.folder, "affine") for run in runs]
+    tables = []
     for protocol in dict.fromkeys(run.protocol for run in runs):
-        chosen = [run for run in runs if run.protocol == protocol]
-        refitted = [read_run(run.folder, "affine") for run in chosen]
-        for table in (paper_table(chosen), all_pairs_table(refitted)):
-            typer.echo(getattr(table, table_format)())
+        tables.append(paper_table([run for run in runs if run.protocol == protocol]))
+        tables.append(all_pairs_table([run for run in refitted if run.protocol == protocol]))
+    for table in [overview_table(refitted), *tables]:
+        typer.echo(getattr(table, table_format)())
 
 
 def split_names(text: str) -> list[str]:

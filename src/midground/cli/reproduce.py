@@ -35,8 +35,8 @@ def reproduce(
         str, typer.Option("--methods", metavar="NAMES", help="Matchers as for 'midground bench predict'.")
     ] = _METHODS,
     protocols: Annotated[
-        str, typer.Option("--protocols", metavar="NAMES", help="identity, known-warp and wide.")
-    ] = "identity,known-warp",
+        str, typer.Option("--protocols", metavar="NAMES", help="identity, shift, known-warp and wide.")
+    ] = "identity,shift,known-warp",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),

@@ -12,7 +12,7 @@ from midground.bench.methods import ContentBlindConfig, Found, RegisterMethodCon
 from midground.bench.predict import open_bench_pairs, predict
 from midground.bench.records import MANIFEST, differences, load, pair_file, read_manifest
 from midground.bench.scores import read_run
-from midground.errors import ConfigError, InputError, RegistrationError
+from midground.errors import ConfigError, InputError, ModelError, RegistrationError
 from midground.matching.configs import SiftConfig, TemplateConfig
 
 N_PAIRS = 4
@@ -101,7 +101,7 @@ def test_a_method_without_an_answer_is_a_failure_and_any_other_error_names_the_p
     assert load(pair_file(empty, 1)).failure == "nothing agrees"
     assert read_run(empty).success().value == 0
     monkeypatch.setattr(module, "build_method", lambda *_: Fails(InputError("no such band")))
-    with pytest.raises(InputError, match=r"^Pair '0': no such band$"):
+    with pytest.raises(ModelError, match=r"^Pair '0': no such band$"):
         predict(config, empty.parent / "other")
     monkeypatch.setattr(module, "build_method", lambda *_: Fails(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError) as caught:
