@@ -42,7 +42,7 @@ WARPS = {
 OPENCV = ("opencv-python-headless==5.0.0.93",)
 
 
-class NotInstallableError(Exception):
+class UnavailableError(Exception):
     """A peer cannot be had on this machine."""
 
 
@@ -124,7 +124,7 @@ def environment(peer: Peer) -> str:
     """The peer's interpreter; its environment is made first if it is not there yet.
 
     Raises:
-        NotInstallableError: An interpreter or a wheel is missing, or the package does not import.
+        UnavailableError: An interpreter, a wheel or the weights are missing, or the package does not import.
     """
     python = sys.executable
     if peer.pip:
@@ -134,23 +134,24 @@ def environment(peer: Peer) -> str:
         if not is_complete.exists() or json.loads(is_complete.read_text(encoding="utf-8")) != list(peer.pip):
             shutil.rmtree(folder, ignore_errors=True)
             base = sys.executable if peer.python is None else shutil.which(peer.python) or peer.python
-            call(base, "-m", "venv", str(folder))
+            call("cannot be installed here", base, "-m", "venv", str(folder))
             for arguments in peer.pip:
-                call(python, "-m", "pip", "install", "--quiet", "--prefer-binary", *arguments.split())
+                pip = (python, "-m", "pip", "install", "--quiet", "--prefer-binary")
+                call("cannot be installed here", *pip, *arguments.split())
             is_complete.write_text(json.dumps(peer.pip), encoding="utf-8")
-    call(python, "-P", str(RUNNER), peer.adapter)
+    call("is installed, but does not start here", python, "-P", str(RUNNER), peer.adapter)
     return python
 
 
-def call(*command: str) -> None:
-    """Run a command; its last lines are the reason if it fails."""
+def call(failure: str, *command: str) -> None:
+    """Run a command; if it fails, its last line about an error is the reason."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotInstallableError(str(error)) from error
+        raise UnavailableError(f"{failure}: {error}") from error
     if done.returncode:
         errors = [line.strip() for line in done.stderr.splitlines() if "rror" in line]
-        raise NotInstallableError(errors[-1] if errors else f"{command[-1]} ended with {done.returncode}")
+        raise UnavailableError(f"{failure}: {errors[-1] if errors else f'ended with {done.returncode}'}")
 
 
 def run_peer(python: str, peer: Peer, folder: Path, names: list[str]) -> list[dict]:
@@ -228,10 +229,8 @@ def main() -> None:
             continue
         try:
             results = run_peer(environment(peer), peer, folder, protocol["names"])
-        except NotInstallableError as error:
-            print(
-                f"| {peer.name} |" + " – |" * (len(LIMITS_PX) + 4) + f" cannot be installed here: {error} |", flush=True
-            )
+        except UnavailableError as error:
+            print(f"| {peer.name} |" + " – |" * (len(LIMITS_PX) + 4) + f" {error} |", flush=True)
             continue
         errors = np.array([error_px(result, *truths[result["name"]]) for result in results])
         print(row(peer, results, errors), flush=True)
