@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from midground.bench.predict import warped
 from midground.bench.records import load, pair_file
 from midground.bench.scores import CORRECT_PX, Run
 from midground.core.image import Image
 from midground.core.metrics import point_errors
 from midground.datasets.base import Pair, PairSource
+from midground.evaluation.config import WarpConfig
 from midground.modality.base import Mapper
-from midground.registration.pair import warp_image
 from midground.report.charts import curves
 from midground.report.figures import draw_matches, tile, titled, to_preview, write_picture
 
@@ -86,8 +87,9 @@ def matches_of(run: Run, pair: Pair, index: int, title: str) -> UInt8[np.ndarray
     """
     found = load(pair_file(run.folder, index))
     correct = point_errors(found.matches, found.truth) <= CORRECT_PX
-    sar = warp_image(pair.sar, found.truth.inverse(), pair.sar.hw)
-    return draw_matches(sar, pair.optical, found.matches, correct, title=title, max_px=_MATCH_PANEL_PX)
+    stored = run.manifest["warp"]
+    sar, optical, _ = warped(pair, WarpConfig(**stored | {"scale": tuple(stored["scale"])}), index)
+    return draw_matches(sar, optical, found.matches, correct, title=title, max_px=_MATCH_PANEL_PX)
 
 
 def write_figures(

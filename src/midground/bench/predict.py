@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -12,17 +13,21 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from midground.bench.config import BenchConfig
 from midground.bench.methods import Found, Method, build_method
 from midground.bench.records import PairMatches, begin, manifest_of, pair_file, save
 from midground.core.correspondences import Correspondences
+from midground.core.image import Image
 from midground.core.processors import use_cpus
 from midground.core.progress import Progress, silent
-from midground.datasets.base import PairSource
+from midground.core.transforms import Transform
+from midground.datasets.base import Pair, PairSource
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.splits import Subset
 from midground.errors import MidgroundError, ModelError, RegistrationError
+from midground.evaluation.config import WarpConfig
 from midground.evaluation.side_by_side import mapper_by_name
 from midground.evaluation.warps import draw_warp
 from midground.registration.pair import warp_image
@@ -77,14 +82,11 @@ class _Work:
 
     def match(self, index: int) -> PairMatches:
         pair = self.pairs.read(index)
-        warp_config = self.config.warp
-        hw = pair.sar.hw
-        warp = draw_warp(warp_config, index, hw)
-        sar = pair.sar if warp_config.is_identity else warp_image(pair.sar, warp, hw)
+        sar, optical, truth = warped(pair, self.config.warp, index)
         found, failure = Found(Correspondences.empty()), ""
         start = time.perf_counter()
         try:
-            found = self.method.find(sar, pair.optical)
+            found = self.method.find(sar, optical)
         except RegistrationError as error:
             failure = str(error)
         except MidgroundError as error:
@@ -94,14 +96,41 @@ class _Work:
             raise
         return PairMatches(
             name=pair.name,
-            hw=hw,
-            truth=warp.inverse(),
+            hw=sar.hw,
+            truth=truth,
             matches=found.matches,
             estimates=found.estimates,
             transform=found.transform,
             failure=failure,
             seconds=time.perf_counter() - start,
         )
+
+
+def warped(pair: Pair, config: WarpConfig, index: int) -> tuple[Image, Image, Transform]:
+    """The SAR image under its warp, the optical image, and the truth, fixed from moving.
+
+    Both hold data everywhere: the outline of what was warped into a frame would tell the warp to whatever sees it.
+    Where images are only shifted, both lose a margin; else the largest square with data is cut out of the SAR image.
+
+    Args:
+        pair: The images.
+        config: Ranges and seed.
+        index: Number of the pair.
+    """
+    if config.is_identity:
+        return pair.sar, pair.optical, Transform.identity()
+    height, width = pair.sar.hw
+    warp = draw_warp(config, index, (height, width))
+    moving = warp_image(pair.sar, warp, (height, width))
+    if config.is_shift:
+        margin = math.ceil(config.shift_px) + 1
+        inside = (margin, margin, height - 2 * margin, width - 2 * margin)
+        return moving.crop(*inside), pair.optical.crop(*inside), warp.inverse()
+    reach = cv2.distanceTransform(np.pad(moving.valid, 1).astype(np.uint8), cv2.DIST_C, cv2.DIST_MASK_3)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(reach.argmax()), reach.shape)
+    half = max(int(reach[row, column]) - 1, 0)
+    top, left, side = int(row) - half, int(column) - half, 2 * half + 1
+    return moving.crop(top, left, side, side), pair.optical, warp.inverse() @ Transform.translation(left, top)
 
 
 _worker: _Work

@@ -22,7 +22,7 @@ from midground.geo.output import atomic_output
 from midground.modality.base import Mapper
 
 MANIFEST = "manifest.json"
-_SCHEMA = "midground/bench/1"
+_SCHEMA = "midground/bench/2"
 _PACKAGES = ("midground", "numpy", "opencv-python-headless", "onnxruntime", "torch")
 
 
@@ -33,7 +33,7 @@ class PairMatches:
     name: str
     """Of the pair."""
     hw: tuple[int, int]
-    """Height and width of the SAR image, px."""
+    """Height and width of the moving image, which is cut from the warped SAR image, px."""
     truth: Transform
     """Fixed from moving."""
     matches: Correspondences

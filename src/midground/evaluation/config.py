@@ -32,7 +32,12 @@ class WarpConfig:
     @property
     def is_identity(self) -> bool:
         """Whether nothing is changed."""
-        return self.shift_px == 0 and self.rotation_deg == 0 and self.scale == (1.0, 1.0)
+        return self.is_shift and self.shift_px == 0
+
+    @property
+    def is_shift(self) -> bool:
+        """Whether nothing is turned or scaled."""
+        return self.rotation_deg == 0 and self.scale == (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
         "roma-shared": MatcherSpec(
             config=RomaSharedConfig,
             target="midground.matching.roma_shared:build",
-            summary="a compact RoMa trained on images of the mapper 'structure': dense matches, larger warps",
+            summary="a compact RoMa trained on images of 'structure': dense matches of roughly aligned images",
             weights=("matching/models/roma-shared of this package",),
             licence="Apache-2.0",
         ),

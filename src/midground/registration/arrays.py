@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,7 @@ from midground.registration.outcome import Frame, Shown, assemble
 from midground.registration.pair import warp_image
 from midground.registration.result import Registration
 from midground.registration.run import Run, Stopwatch, build_mappers, most_particular
-from midground.registration.similarity import FoundSimilarity, match_similarity, search_similarity
+from midground.registration.similarity import FoundSimilarity, search_similarity
 from midground.registration.verdict import judge
 
 WORKING_PX = 1536
@@ -107,8 +107,7 @@ def register_by_content(run: Run, *, search_px: int | None = None) -> Registrati
     """Register two sources without using where they lie.
 
     Every shift is searched at the scale that the georeference, if there is one, suggests. If that is not accepted,
-    a trained matcher is asked for rotation and scale, then all of them are searched, and the first search is repeated
-    around what was found.
+    every rotation and scale is searched as well, and the first search repeated around what was found.
 
     Args:
         run: Inputs and settings.
@@ -133,18 +132,15 @@ def _best_by_content(run: Run, search_px: int | None) -> ContentAttempt:
     whole = ContentAttempt(_attempt(run, working, reach), working, fixed_from_working, moving_from_working)
     if whole.best.judgement.verdict == "accept" or search_px is not None:
         return whole
-    attempts = [whole]
-    for similarity in _similarities(run, fixed_values, moving_values):
-        turned = similarity.transform
-        warped = warp_image(moving_values, turned, fixed_grid.hw)
-        if not warped.valid.any():
-            continue
-        working = map_values(fixed, fixed_values, moving, warped, run.mappers)
-        guided = _knowing_rotation(_attempt(run, working, _SIMILARITY_REACH_PX), similarity)
-        attempts.append(ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse()))
-        if guided.judgement.verdict == "accept":
-            break
-    return min(attempts, key=_rank)
+    similarity = _searched_similarity(run, fixed_values, moving_values)
+    turned = similarity.transform
+    warped = warp_image(moving_values, turned, fixed_grid.hw)
+    if not warped.valid.any():
+        return whole
+    working = map_values(fixed, fixed_values, moving, warped, run.mappers)
+    guided = _knowing_rotation(_attempt(run, working, _SIMILARITY_REACH_PX), similarity)
+    by_similarity = ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse())
+    return min(whole, by_similarity, key=_rank)
 
 
 def _rank(found: ContentAttempt) -> tuple[int, float]:
@@ -172,15 +168,15 @@ def _attempt(run: Run, working: Working, search_px: int) -> Attempt:
     )
 
 
-def _similarities(run: Run, fixed_values: Image, moving_values: Image) -> Iterator[FoundSimilarity]:
-    """How the images may lie to each other: as a trained matcher says, which is quick; then of all that are tried."""
+def _searched_similarity(run: Run, fixed_values: Image, moving_values: Image) -> FoundSimilarity:
+    """Rotation, scale and shift of values read before; maps of `structure` are quick to make, and enough."""
     mapper = StructureMapper()
-    moving = run.moving.to_unit(moving_values, mapper.inputs[run.moving.modality]), run.moving.modality
-    fixed = run.fixed.to_unit(fixed_values, mapper.inputs[run.fixed.modality]), run.fixed.modality
-    matched = match_similarity(mapper, moving, fixed, run.config.similarity)
-    if matched is not None:
-        yield matched
-    yield search_similarity(mapper, moving, fixed, run.config.similarity)
+    moving, fixed = run.moving, run.fixed
+    moving_unit = moving.to_unit(moving_values, mapper.inputs[moving.modality])
+    fixed_unit = fixed.to_unit(fixed_values, mapper.inputs[fixed.modality])
+    return search_similarity(
+        mapper, (moving_unit, moving.modality), (fixed_unit, fixed.modality), run.config.similarity
+    )
 
 
 def _between(small: Grid, full: Grid) -> Transform:

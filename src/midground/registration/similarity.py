@@ -1,4 +1,4 @@
-"""Rotation, scale and shift between two whole images: as a trained matcher says, or by trying them all."""
+"""Rotation, scale and shift between two whole images, found by trying them all on reduced maps."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ import numpy as np
 
 from midground.core.image import Image
 from midground.core.transforms import Transform
-from midground.errors import RegistrationError
-from midground.matching.configs import RomaSharedConfig
 from midground.matching.correlation import ShiftCorrelation
-from midground.matching.registry import build_matcher
 from midground.modality.base import Mapper, Modality
-from midground.modality.structure import StructureMapper
 from midground.registration.coarse import reduce
 from midground.registration.config import SimilarityConfig
-from midground.registration.estimate import estimate_transform
 from midground.registration.pair import warp_image
 
 _SIDE_PX = 256
@@ -55,31 +50,6 @@ class FoundSimilarity:
     """Fixed from moving."""
     score_ratio: float | None
     """Best score of the first search over the best at clearly other rotations; None if no other was searched."""
-
-
-def match_similarity(
-    mapper: StructureMapper, moving: tuple[Image, Modality], fixed: tuple[Image, Modality], config: SimilarityConfig
-) -> FoundSimilarity | None:
-    """Ask the matcher ``roma-shared``, which knows moderate rotations and scales.
-
-    Args:
-        mapper: What the shipped weights were trained on.
-        moving: Unit-scaled image, and what it is.
-        fixed: The same, of the reference.
-        config: Rotations and scales that are believed.
-
-    Returns:
-        None where no similarity within these ranges is supported.
-    """
-    matches = build_matcher(RomaSharedConfig()).match(mapper.map(*moving), mapper.map(*fixed))
-    try:
-        estimate = estimate_transform(matches, "similarity")
-    except RegistrationError:
-        return None
-    linear = estimate.transform.matrix[:2, :2]
-    scale, rotation_deg = np.hypot(*linear[:, 0]), np.rad2deg(np.arctan2(linear[1, 0], linear[0, 0]))
-    is_believed = config.scale[0] <= scale <= config.scale[1] and abs(rotation_deg) <= config.rotation_deg
-    return FoundSimilarity(estimate.transform, None) if is_believed else None
 
 
 def search_similarity(

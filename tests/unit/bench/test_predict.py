@@ -26,7 +26,7 @@ def config(pairs):
 def test_matches_are_those_of_the_matcher_and_truth_that_of_the_warp(config, empty):
     assert predict(replace(config, protocol="known-warp", seed=3), empty) == N_PAIRS
     found = load(pair_file(empty, 2))
-    assert (found.name, found.hw) == ("2", (96, 120))
+    assert (found.name, found.hw) == ("2", (47, 47))
     errors = np.linalg.norm(found.truth(found.matches.moving_xy) - found.matches.fixed_xy, axis=1)
     assert len(errors) > 20
     assert np.median(errors) < 0.5

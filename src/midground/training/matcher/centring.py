@@ -57,7 +57,7 @@ def shared_error_px(
         sample = samples.sample(number)
         fixed_xy, certainty = run(sample.moving[None], sample.fixed[None])
         stride_px = sample.moving.shape[-1] // certainty.shape[-1]
-        grid_xy = centres_xy(torch.from_numpy(fixed_xy), stride_px).numpy().reshape(2, -1)
+        grid_xy = centres_xy(torch.from_numpy(fixed_xy)[None], stride_px).numpy().reshape(2, -1)
         true_xy = sample.fixed_from_moving @ np.vstack([grid_xy, np.ones(grid_xy.shape[1])])
         error = (fixed_xy.reshape(2, -1) - true_xy[:2] / true_xy[2:]).T
         counts = (certainty.ravel() >= _MIN_CERTAINTY) & (np.linalg.norm(error, axis=1) < _MAX_ERROR_PX)
