@@ -24,6 +24,7 @@ import numpy as np
 import rasterio
 from pairs import data_root, ombria_shift, usable_ombria
 
+from midground.bench.config import PROTOCOLS
 from midground.core.image import Image
 from midground.core.metrics import ace
 from midground.core.transforms import Transform
@@ -36,7 +37,7 @@ RUNNER = Path(__file__).with_name("peers") / "run.py"
 CACHE = Path(__file__).resolve().parents[1] / "runs" / "peers"
 LIMITS_PX = (1, 3, 5)
 WARPS = {
-    "known-warp": WarpConfig(shift_px=64, rotation_deg=30, scale=(0.9, 1.1)),
+    "known-warp": PROTOCOLS["known-warp"],
     "control": WarpConfig(shift_px=20),
 }
 OPENCV = ("opencv-python-headless==5.0.0.93",)

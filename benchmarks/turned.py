@@ -12,20 +12,21 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from pairs import data_root, usable_ombria
 
+from midground.bench.config import PROTOCOLS
 from midground.core.image import Image
 from midground.core.metrics import ace
 from midground.core.transforms import Transform
-from midground.evaluation.config import WarpConfig
 from midground.evaluation.warps import draw_warp
 from midground.registration.api import register
 from midground.registration.config import InputConfig, RegisterConfig
 from midground.registration.pair import warp_image
 
-WIDE = WarpConfig(shift_px=64, rotation_deg=180, scale=(0.7, 1.4), seed=1)
+WIDE = replace(PROTOCOLS["wide"], seed=1)
 RIGHT_PX = 5.0
 
 

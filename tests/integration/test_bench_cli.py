@@ -117,3 +117,14 @@ def test_the_papers_tables_and_figures(places: Path, tmp_path: Path, capsys: pyt
 def test_a_model_without_a_name(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "--data", str(places), "--out", str(tmp_path), "--model", "structure"]) == 2
     assert "--model takes NAME=MODEL, such as ours-2=models/mine; found 'structure'." in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    out = str(tmp_path / "file" / "out")
+    words = ["bench", "predict", str(places), "-o", out, "--models", "none", "--methods", "content-blind", "-q"]
+    for command in (words, ["reproduce", "--data", str(places), "--out", out, "--methods", "content-blind", "-q"]):
+        assert main(command) == 2
+        assert "the folder cannot be made (Not a directory); choose another one." in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from midground.bench.predict import warped
-from midground.bench.records import load, pair_file
+from midground.bench.records import load, pair_file, write_text
 from midground.bench.scores import CORRECT_PX, Run
 from midground.core.image import Image
 from midground.core.metrics import point_errors
@@ -98,7 +98,7 @@ def write_figures(
     """Write all figures, and give their paths."""
     write_picture(folder / "figure4.png", grid)
     for name, text in curve_files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     paths = [folder / "figure4.png", *(folder / name for name in curve_files)]
     if panels:
         write_picture(folder / "figure6.png", tile(list(panels)))

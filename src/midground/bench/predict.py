@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from midground.core.processors import use_cpus
 from midground.core.progress import Progress, silent
 from midground.core.transforms import Transform
 from midground.datasets.base import Pair, PairSource
-from midground.datasets.catalogue import open_pairs
-from midground.datasets.splits import Subset
+from midground.datasets.catalogue import PairsConfig, open_pairs
+from midground.datasets.splits import Subset, evenly_spread
 from midground.errors import MidgroundError, ModelError, RegistrationError
 from midground.evaluation.config import WarpConfig
 from midground.evaluation.side_by_side import mapper_by_name
 from midground.evaluation.warps import draw_warp
+from midground.modality.base import Mapper
 from midground.registration.pair import warp_image
 
 
@@ -51,7 +53,7 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
         ModelError: The method does not take what the model makes of a pair, which is not the same as not succeeding.
     """
     work = _Work.begun(config)
-    begin(folder, manifest_of(config, work.pairs, mapper_by_name(config.model)))
+    begin(folder, manifest_of(config, work.pairs, work.mapper))
     missing = [index for index in range(len(work.pairs)) if not pair_file(folder, index).exists()]
     stage = f"{config.model} + {config.method.name}, {config.protocol}"
     for done, (index, found) in enumerate(_all(work, missing, n_workers), 1):
@@ -62,9 +64,13 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
 
 def open_bench_pairs(config: BenchConfig) -> Subset:
     """The pairs of a run."""
-    source = open_pairs(config.pairs)
-    n = min(len(source), config.limit or len(source))
-    return Subset(source, [index * len(source) // n for index in range(n)])
+    return evenly_spread(_opened(config.pairs), config.limit)
+
+
+@lru_cache(maxsize=1)
+def _opened(pairs: PairsConfig) -> PairSource:
+    """A collection whose limits may have to be measured, which is done once for all runs on it."""
+    return open_pairs(pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,14 @@ class _Work:
 
     config: BenchConfig
     pairs: PairSource
+    mapper: Mapper
     method: Method
 
     @classmethod
     def begun(cls, config: BenchConfig) -> _Work:
-        method = build_method(config.method, mapper_by_name(config.model), config.model)
-        return cls(config, open_bench_pairs(config), method)
+        mapper = mapper_by_name(config.model)
+        method = build_method(config.method, mapper, config.model)
+        return cls(config, open_bench_pairs(config), mapper, method)
 
     def match(self, index: int) -> PairMatches:
         pair = self.pairs.read(index)

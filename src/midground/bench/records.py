@@ -15,9 +15,10 @@ import numpy as np
 
 from midground.bench.config import BenchConfig
 from midground.core.correspondences import Correspondences
+from midground.core.settings import differences, plain
 from midground.core.transforms import Transform
 from midground.datasets.base import PairSource
-from midground.errors import ConfigError, InputError
+from midground.errors import ConfigError, InputError, OutputError
 from midground.geo.output import atomic_output
 from midground.modality.base import Mapper
 
@@ -114,8 +115,7 @@ def manifest_of(config: BenchConfig, pairs: PairSource, mapper: Mapper) -> dict[
         "warp": asdict(config.warp),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
-    # As it is read again: tuples become lists, paths texts.
-    return dict(json.loads(json.dumps(manifest, default=str)))
+    return plain(manifest)
 
 
 def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -123,6 +123,7 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: It belongs to another run.
+        OutputError: It cannot be made.
     """
     path = folder / MANIFEST
     if path.exists():
@@ -133,9 +134,30 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
                 "folder, or delete this one."
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, parents included, unless it is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be made ({error.strerror}); choose another one.") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     with atomic_output(path) as fresh:
-        fresh.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        fresh.write_text(text, encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -151,18 +173,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != _SCHEMA:
         raise InputError(f"{folder}: {MANIFEST} is not of the kind {_SCHEMA}; run 'midground bench predict' again.")
     return manifest
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys at which two manifests differ."""
-    found = []
-    for key in sorted({*one, *other}):
-        ours, theirs = one.get(key), other.get(key)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            found += differences(ours, theirs, f"{prefix}{key}.")
-        elif ours != theirs:
-            found.append(f"{prefix}{key}")
-    return found
 
 
 def _version(package: str) -> str | None:

@@ -16,10 +16,10 @@ from midground.bench.methods import MethodConfig
 from midground.bench.misregistration import estimate_misregistration
 from midground.bench.predict import open_bench_pairs, predict
 from midground.bench.published import Similarity, published
-from midground.bench.rows import all_pairs_table, difference_table, paper_table, published_table
+from midground.bench.records import make_folder, write_text
+from midground.bench.rows import all_pairs_table, averaged, difference_table, paper_table, published_table
 from midground.bench.scores import Run, read_run
 from midground.bench.tables import Cell, Column, Row, Table
-from midground.core.metrics import Summary
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PairSource
 from midground.datasets.catalogue import PairsConfig
@@ -83,11 +83,12 @@ def reproduce(config: ReproduceConfig, folder: Path, *, progress: Progress = sil
     Raises:
         ConfigError: A model has no such name.
         ModelError: A model is damaged.
+        OutputError: A file cannot be written.
     """
     mappers = {name: mapper_by_name(model) for name, model in config.models.items()}
     first = BenchConfig(pairs=config.pairs, limit=config.limit)
     pairs = open_bench_pairs(first)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     left_out = {name: "no model was given" for name in TRANSFORMATIONS if name not in config.models}
     runs = {protocol: _runs(config, protocol, folder, left_out, progress) for protocol in config.protocols}
     names = {run.folder: run.folder.parent.name for of_protocol in runs.values() for run in of_protocol}
@@ -142,7 +143,7 @@ def _similarity_table(mappers: Mapping[str, Mapper], pairs: PairSource, progress
     rows = []
     for name, mapper in mappers.items():
         found = measure(mapper, pairs, settings, progress=progress).similarity
-        rows.append(Row((name,), tuple(_cell(found[key]) for key in ("RMSE", "PSNR dB", "SSIM"))))
+        rows.append(Row((name,), tuple(averaged(found[key]) for key in ("RMSE", "PSNR dB", "SSIM"))))
     title = f"Likeness of the two images of a pair, {len(pairs)} pairs: mean; (n): over n of them."
     return Table(title, ("transformation",), _SIMILARITY_COLUMNS, tuple(rows))
 
@@ -153,10 +154,6 @@ def _published_similarity() -> Table:
 
     title = "Published: likeness of the two images of a pair, MultiSenGE, 14,405 pairs."
     return Table(title, ("transformation",), _SIMILARITY_COLUMNS, tuple(map(row, published().similarity)))
-
-
-def _cell(summary: Summary) -> Cell:
-    return Cell(summary.value, "" if summary.n_defined == summary.n_total else f"({summary.n_defined})")
 
 
 def _best_of_each_model(runs: Sequence[Run], names: Mapping[Path, str]) -> dict[str, Run]:
@@ -192,9 +189,9 @@ def _write_tables(folder: Path, tables: Mapping[str, Table], notes: Sequence[str
         if table.rows:
             for suffix, text in ((".tex", table.latex()), (".csv", table.csv())):
                 paths.append(folder / f"{name}{suffix}")
-                paths[-1].write_text(text, encoding="utf-8")
+                write_text(paths[-1], text)
     listed = "\n".join(f"- {note}" for note in notes)
     body = "\n".join(f"## {name}\n\n{table.markdown()}" for name, table in tables.items() if table.rows)
     paths.append(folder / "tables.md")
-    paths[-1].write_text(f"# Tables\n\n{listed}\n\n{body}", encoding="utf-8")
+    write_text(paths[-1], f"# Tables\n\n{listed}\n\n{body}")
     return paths

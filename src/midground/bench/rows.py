@@ -115,7 +115,7 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
             *shares,
             Cell(run.median_ace().value),
             Cell(run.cmr_of_all().value),
-            _averaged(run.localization_error()),
+            averaged(run.localization_error()),
             Cell(run.median_seconds()),
         )
         rows.append(Row(_labels(run, names), cells, run.is_control))
@@ -170,17 +170,18 @@ def _paper_cells(run: Run) -> tuple[Cell, ...]:
     n_correct = run.n_correct().value or 0.0
     return (
         Cell(run.success().value),
-        _averaged(run.mean_ace()),
-        _averaged(run.mean_mma()),
-        _averaged(run.mean_point_error()),
+        averaged(run.mean_ace()),
+        averaged(run.mean_mma()),
+        averaged(run.mean_point_error()),
         Cell(run.n_matches().value),
         Cell(n_correct),
-        _averaged(run.cmr()),
-        _averaged(run.localization_error(), is_ignored=n_correct < 1),
+        averaged(run.cmr()),
+        averaged(run.localization_error(), is_ignored=n_correct < 1),
     )
 
 
-def _averaged(summary: Summary, *, is_ignored: bool = False) -> Cell:
+def averaged(summary: Summary, *, is_ignored: bool = False) -> Cell:
+    """A mean, with the number of pairs that it is over behind it if that is not all of them."""
     note = "" if summary.n_defined == summary.n_total else f"({summary.n_defined})"
     return Cell(summary.value, note, is_ignored)
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from midground.bench.methods import ContentBlindConfig
-from midground.bench.records import MANIFEST, PairMatches, differences, load, pair_file, read_manifest
+from midground.bench.records import MANIFEST, PairMatches, load, pair_file, read_manifest
 from midground.core.metrics import (
     Summary,
     ace,
@@ -27,6 +27,7 @@ from midground.core.metrics import (
     point_errors,
     success_rate,
 )
+from midground.core.settings import differences
 from midground.core.transforms import Transform
 from midground.errors import ConfigError, InputError, RegistrationError
 from midground.evaluation.config import PAPER_ESTIMATE

@@ -35,18 +35,10 @@ def predict(
         str,
         typer.Option("--protocols", metavar="NAMES", help="identity, shift, known-warp and wide, with commas between."),
     ] = "identity",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),
-    ] = None,
-    pairs_settings: Annotated[
-        list[str] | None,
-        typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
-    ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")] = 1,
+    settings: options.MethodSettingsOption = None,
+    pairs_settings: options.PairsSettingsOption = None,
+    limit: options.LimitOption = None,
+    workers: options.WorkersOption = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the warps.")] = 0,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,

@@ -32,13 +32,8 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting of the measurement, such as windows_px=[96,64]."),
     ] = None,
-    pairs_settings: Annotated[
-        list[str] | None,
-        typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
-    ] = None,
+    pairs_settings: options.PairsSettingsOption = None,
+    limit: options.LimitOption = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write everything that was measured.")
     ] = None,
@@ -50,7 +45,7 @@ def evaluate(
     from midground.cli.data import read_pairs_config
     from midground.cli.progress import progress_bars
     from midground.datasets.catalogue import open_pairs
-    from midground.datasets.splits import Subset
+    from midground.datasets.splits import evenly_spread
     from midground.evaluation.config import MatchabilityConfig
     from midground.evaluation.matchability import measure
     from midground.evaluation.side_by_side import mapper_by_name
@@ -65,8 +60,7 @@ def evaluate(
     rows: dict[str, Matchability] = {}
     with progress_bars(quiet=quiet) as progress:
         source = open_pairs(read_pairs_config(pairs, pairs_settings), progress=progress)
-        n = min(len(source), limit or len(source))
-        chosen = Subset(source, [index * len(source) // n for index in range(n)])
+        chosen = evenly_spread(source, limit)
         for name, mapper in mappers.items():
             # Bundles in two folders may have one name.
             row = name if mapper.name in rows else mapper.name
@@ -76,7 +70,7 @@ def evaluate(
     if json_path is not None:
         document = {
             "pairs": str(pairs),
-            "n_pairs": n,
+            "n_pairs": len(chosen),
             "config": dataclasses.asdict(config),
             "models": {name: {"score": row.score, **_finite(row.numbers())} for name, row in rows.items()},
         }

@@ -38,6 +38,18 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance template.window_px=128; repeatable."),
 ]
+PairsSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
+]
+MethodSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),
+]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")]
 SarScaleOption = Annotated[
     str | None,
     typer.Option("--sar-scale", metavar="SCALE", help="Scale of the SAR values: power, amplitude, db or 8bit."),

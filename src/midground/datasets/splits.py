@@ -45,6 +45,12 @@ class Subset:
         return self._source.read(self._indices[index], window)
 
 
+def evenly_spread(source: PairSource, limit: int | None) -> Subset:
+    """So many pairs of a collection, evenly spread, the first one among them; all if there are no more, or no limit."""
+    n = min(len(source), limit or len(source))
+    return Subset(source, [index * len(source) // n for index in range(n)])
+
+
 def split_by_place(
     source: PairSource, validation_share: float, *, seed: int = 0, block_places: int = 1
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " m"]]:

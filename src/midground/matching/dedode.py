@@ -23,7 +23,7 @@ from midground.matching.configs import DeDoDeConfig
 from midground.matching.correlation import quadratic_tops
 from midground.matching.dense import pixel_centres
 from midground.matching.descriptors import dual_softmax
-from midground.matching.ground import filled_rgb
+from midground.matching.ground import filled_rgb, is_flat
 from midground.matching.heat import heat_peaks
 
 try:
@@ -40,7 +40,6 @@ _MULTIPLE_PX = 14
 _MIN_PX = 28
 _DESCRIPTOR_LENGTH = 256
 _N_COLOURS = 3
-_MIN_CONTRAST = 1e-4
 
 
 class DeDoDeMatcher:
@@ -76,7 +75,7 @@ class DeDoDeMatcher:
     def _describe(self, image: Image) -> tuple[Float64[np.ndarray, "n 2"], Float32[np.ndarray, "n d"]]:
         """Positions and unit descriptors of the best key points on valid ground, best first."""
         nothing = np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH), np.float32)
-        if image.channels[:, image.valid].std(axis=1).max() < _MIN_CONTRAST:
+        if is_flat(image):
             return nothing
         height, width = image.hw
         colours = torch.from_numpy(_padded(filled_rgb(image)))[None]

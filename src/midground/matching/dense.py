@@ -15,7 +15,7 @@ from midground.core.image import Image
 from midground.matching.channels import match_by_channel
 from midground.matching.chunks import match_in_chunks
 from midground.matching.configs import RomaConfig, Romav2Config
-from midground.matching.ground import filled_rgb, on_valid_pixels
+from midground.matching.ground import filled_rgb, is_flat, on_valid_pixels
 
 RgbNetwork = Callable[
     [Float32[np.ndarray, "3 h w"], Float32[np.ndarray, "3 k l"]],
@@ -26,7 +26,6 @@ RgbNetwork = Callable[
 Coordinates run from -1 to 1 between the outer edges of each picture.
 """
 
-_MIN_CONTRAST = 1e-4
 _BLOCKS = 8
 
 
@@ -51,7 +50,7 @@ class DenseMatcher:
         return self._drawn(match_by_channel(moving, fixed, self._match_picture, n_together=3), moving)
 
     def _match_picture(self, moving: Image, fixed: Image) -> Correspondences:
-        if any(image.channels[:, image.valid].std(axis=1).max() < _MIN_CONTRAST for image in (moving, fixed)):
+        if is_flat(moving) or is_flat(fixed):
             return Correspondences.empty()
         unit, certainty = self._network(filled_rgb(moving), filled_rgb(fixed))
         sure = certainty >= self._config.min_certainty

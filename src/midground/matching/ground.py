@@ -8,6 +8,9 @@ from jaxtyping import Bool, Float, Float32, Float64
 
 from midground.core.image import Image
 
+MIN_CONTRAST = 1e-4
+"""Smallest standard deviation of a channel that shows anything."""
+
 
 def fill_from_nearest(image: Image) -> Float32[np.ndarray, "h w"]:
     """Give invalid pixels the value of the nearest valid one, so that the edge of the data is no edge in the image.
@@ -30,6 +33,11 @@ def filled_rgb(image: Image) -> Float32[np.ndarray, "3 h w"]:
     """Up to three channels as the red, green and blue of a photograph: filled by the nearest, the last one repeated."""
     filled = [fill_from_nearest(Image(channel[None], image.valid)) for channel in image.channels]
     return np.stack([filled[0], filled[min(1, len(filled) - 1)], filled[-1]])
+
+
+def is_flat(image: Image) -> bool:
+    """Whether no channel has any contrast on valid ground, of which there is some."""
+    return bool(image.channels[:, image.valid].std(axis=1).max() < MIN_CONTRAST)
 
 
 def clearance_px(points_xy: Float[np.ndarray, "n 2"], valid: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, " n"]:

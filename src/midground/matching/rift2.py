@@ -20,7 +20,7 @@ from midground.matching.channels import require_same_channels, without_repeats
 from midground.matching.configs import Rift2Config
 from midground.matching.correlation import quadratic_tops
 from midground.matching.descriptors import mutual_nearest
-from midground.matching.ground import clearance_px, fill_from_nearest
+from midground.matching.ground import MIN_CONTRAST, clearance_px, fill_from_nearest
 from midground.matching.phase_congruency import PhaseCongruency, phase_congruency
 
 _N_CELLS = 6
@@ -28,7 +28,6 @@ _N_DIRECTIONS = 24
 _SECOND_DIRECTION = 0.8
 """Another direction of at least this share of the main one gives a key point a second descriptor, as in SIFT."""
 _SAMPLE_STEP_PX = 2
-_MIN_CONTRAST = 1e-4
 _MARGIN_PX = 6.0
 _BLUR_PX = 1.0
 _N_CLIMBS = 3
@@ -159,7 +158,7 @@ def _filled(image: Image) -> Float32[np.ndarray, "c h w"] | None:
     filled = [
         fill_from_nearest(Image(channel[None], image.valid)) / spread
         for channel, spread in zip(image.channels, deviation, strict=True)
-        if spread >= _MIN_CONTRAST
+        if spread >= MIN_CONTRAST
     ]
     return np.stack(filled) if filled else None
 

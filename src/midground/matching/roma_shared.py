@@ -25,14 +25,13 @@ from midground.core.processors import usable_cpus
 from midground.errors import InputError, ModelError
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.dense import draw_spread
-from midground.matching.ground import on_valid_pixels
+from midground.matching.ground import MIN_CONTRAST, on_valid_pixels
 from midground.matching.roma_card import GRAPH_FILE, RomaCard, load_matcher
 
 _LOAD_ERRORS = (ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NotImplemented)
 _SILENT = 4
 SHIPPED = Path(__file__).parent / "models" / "roma-shared"
 """Weights of our own training, on images of ``structure``."""
-_MIN_CONTRAST = 1e-4
 
 DenseNetwork = Callable[
     [Float32[np.ndarray, "1 c s s"], Float32[np.ndarray, "1 c s s"]],
@@ -48,7 +47,7 @@ def standardised(image: Image) -> Float32[np.ndarray, "c h w"]:
         return channels
     values = image.channels[:, image.valid]
     deviation = values.std(axis=1, keepdims=True)
-    is_flat = deviation < _MIN_CONTRAST
+    is_flat = deviation < MIN_CONTRAST
     scaled = (values - values.mean(axis=1, keepdims=True)) / np.where(is_flat, 1, deviation)
     channels[:, image.valid] = np.where(is_flat, 0, scaled)
     return channels

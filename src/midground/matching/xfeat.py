@@ -19,7 +19,7 @@ from midground.errors import DependencyError, ModelError
 from midground.matching.channels import match_by_channel
 from midground.matching.configs import XFeatConfig
 from midground.matching.descriptors import mutual_nearest
-from midground.matching.ground import fill_from_nearest
+from midground.matching.ground import MIN_CONTRAST, fill_from_nearest
 from midground.matching.heat import RADIUS_PX, heat_peaks
 
 try:
@@ -38,7 +38,6 @@ _CELL_PX = 8
 _STRIDE_PX = 32
 _DESCRIPTOR_LENGTH = 64
 _MIN_HEAT = 0.05
-_MIN_CONTRAST = 1e-4
 
 
 class XFeatMatcher:
@@ -159,7 +158,7 @@ def _standardised(image: Image) -> Float32[np.ndarray, "h w"] | None:
     """The channel with zero mean and unit deviation over valid pixels; None without contrast."""
     grey = fill_from_nearest(image)
     mean, deviation = grey[image.valid].mean(), grey[image.valid].std()
-    if deviation < _MIN_CONTRAST:
+    if deviation < MIN_CONTRAST:
         return None
     return ((grey - mean) / deviation).astype(np.float32)
 

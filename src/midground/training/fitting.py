@@ -10,7 +10,7 @@ from typing import Literal
 
 from midground.datasets.base import PairSource
 from midground.datasets.scaled import ScaledPairs
-from midground.datasets.splits import Subset, split_by_place
+from midground.datasets.splits import Subset, evenly_spread, split_by_place
 from midground.errors import ConfigError, DependencyError, InputError, MidgroundError
 from midground.training.config import Accelerator, DataConfig
 from midground.training.matcher.config import AnyTrainConfig
@@ -102,8 +102,7 @@ def split(
             f"The split by place leaves {[len(pairs) for pairs in training]} pairs to train on and {len(held_out)} to "
             "validate on: change data.validation_share or data.validation_block_places, or name data.validation."
         )
-    n = min(len(held_out), data.max_validation_pairs)
-    return training, Subset(held_out, [index * len(held_out) // n for index in range(n)])
+    return training, evenly_spread(held_out, data.max_validation_pairs)
 
 
 def make_trainer(

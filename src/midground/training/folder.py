@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from midground.core.settings import differences, plain
 from midground.errors import ConfigError, OutputError
 from midground.training.matcher.config import AnyTrainConfig
 
@@ -36,7 +36,7 @@ def check_folder(config: AnyTrainConfig, folder: Path, *, resume: bool) -> None:
         known = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise OutputError(f"{path}: the settings of the run are damaged ({error}); start another run.") from error
-    changed = [key for key in _differences(known, _plain(config)) if key not in _FREE_KEYS]
+    changed = [key for key in differences(known, _plain(config)) if key not in _FREE_KEYS]
     if changed:
         raise ConfigError(
             f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or start "
@@ -58,15 +58,4 @@ def begin_folder(config: AnyTrainConfig, folder: Path) -> None:
 
 
 def _plain(config: AnyTrainConfig) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(dataclasses.asdict(config), default=str)))
-
-
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for key in sorted({*one, *other}):
-        first, second = one.get(key), other.get(key)
-        if isinstance(first, dict) and isinstance(second, dict):
-            found += _differences(first, second, f"{prefix}{key}.")
-        elif first != second:
-            found.append(f"{prefix}{key}")
-    return found
+    return plain(dataclasses.asdict(config))

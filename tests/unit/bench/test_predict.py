@@ -10,7 +10,7 @@ from midground.bench import predict as module
 from midground.bench.config import BenchConfig
 from midground.bench.methods import ContentBlindConfig, Found, RegisterMethodConfig
 from midground.bench.predict import open_bench_pairs, predict
-from midground.bench.records import MANIFEST, differences, load, pair_file, read_manifest
+from midground.bench.records import MANIFEST, load, pair_file, read_manifest
 from midground.bench.scores import read_run
 from midground.errors import ConfigError, InputError, ModelError, RegistrationError
 from midground.matching.configs import SiftConfig, TemplateConfig
@@ -137,10 +137,6 @@ def test_damaged_matches_are_named(config, empty):
     pair_file(empty, 0).write_bytes(b"PK")
     with pytest.raises(InputError, match=r"000000\.npz: holds no matches; delete it and run"):
         read_run(empty)
-
-
-def test_differences_are_dotted_keys():
-    assert differences({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 4, "d": 3}, "e": 5}) == ["b.c", "e"]
 
 
 @pytest.mark.parametrize(
