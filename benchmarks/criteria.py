@@ -1,18 +1,21 @@
 """The three criteria on equal budgets: the same network, data, augmentation and optimiser, one run after the other.
 
-    python benchmarks/criteria.py --data FOLDER [--minutes 3,10] [--criteria correlation,grayscale,reconstruction]
+    python benchmarks/criteria.py --data FOLDER [--minutes 3,12] [--criteria correlation,grayscale,reconstruction]
+    python benchmarks/criteria.py --data FOLDER --train s1s2-us --steps 400 --criteria correlation,correlation-realigned
 
-FOLDER holds ``data`` as for the other benchmarks. Trains on ``ombria`` train without the validation places of
-configs/sar1-rgb.yaml, for so many minutes of wall time each (validation and start included), with a constant learning
-rate, and measures the last weights on the usable ``ombria`` test pairs and on ``vhr-aligned``: share of central windows
-found within 3 px, ±40 px, and RMSE and SSIM of the mapped images. The untrained network is the first row. Needs the
-extra ``train``.
+FOLDER holds ``data`` as for the other benchmarks. Trains on ``ombria`` train or on ``s1s2-us``, without what
+configs/sar1-rgb.yaml holds out, for so many minutes of wall time each (start included), or for so many steps, with a
+constant learning rate. Measures the last weights on the usable ``ombria`` test pairs and on ``vhr-aligned``: share of
+central windows found within 3 px, ±40 px, and RMSE and SSIM of the mapped images. The untrained network is the first
+row. Needs the extra ``train``.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
+import time
 from pathlib import Path
 
 from matchability import WINDOWS_PX, Ombria
@@ -31,30 +34,39 @@ from midground.training.run import RunOptions, train
 from midground.training.torch_mapper import TorchMapper
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CORRELATION = "criterion={name: correlation, window_px: [40, 80], search_px: 24, frame_shift_px: 32, n_windows: 8}"
 CRITERIA = {
-    "correlation": "criterion={name: correlation, window_px: [40, 96], search_px: 32, n_windows: 10}",
+    "correlation": CORRELATION,
+    "correlation-realigned": CORRELATION,
     "grayscale": "criterion={name: grayscale}",
     "grayscale-detached": "criterion={name: grayscale, detach_sar: true}",
     "reconstruction": "criterion={name: reconstruction}",
 }
+EPOCH_STEPS, CROP_PX = 50, 160
+REALIGN = {"correlation-realigned": "realign={every_epochs: 1000, from_epoch: 2}"}
 MEASURED = MatchabilityConfig(windows_px=WINDOWS_PX, matchers=(), similarity=True)
 
 
-def settings(root: Path, criterion: str) -> TrainConfig:
+def settings(root: Path, criterion: str, *, collection: str = "ombria", n_steps: int | None = None) -> TrainConfig:
     """The shipped model's settings with another criterion, on one collection."""
-    ombria, lists = root / "ombria" / "train", CONFIGS / "sar1-rgb"
-    pairs = f"path: {ombria}, bands_sar: [1], place_pattern: '(\\d+)_', in_memory: true"
+    lists = CONFIGS / "sar1-rgb"
+    ombria = f"path: {root / 'ombria' / 'train'}, bands_sar: [1], place_pattern: '(\\d+)_', in_memory: true"
+    pairs = ombria if collection == "ombria" else f"path: {root / collection}, in_memory: true"
     return resolve_config(
         TrainConfig,
         file=CONFIGS / "sar1-rgb.yaml",
         settings=[
             CRITERIA[criterion],
             "n_channels=8",
-            f"data.train=[{{pairs: {{{pairs}, exclude: {lists / 'ombria-left-out.txt'}}}}}]",
-            f"data.validation={{{pairs}, include: {lists / 'ombria-validation.txt'}}}",
+            "network.n_context=0",
+            f"data.crop_px={CROP_PX}",
+            f"data.train=[{{pairs: {{{pairs}, exclude: {lists / f'{collection}-left-out.txt'}}}}}]",
+            f"data.validation={{{ombria}, include: {lists / 'ombria-validation.txt'}}}",
             "optimizer.schedule=constant",
-            "realign={every_epochs: 0}",
-            "epochs=10000",
+            "precision=32-true",
+            REALIGN.get(criterion, "realign={every_epochs: 0}"),
+            f"steps_per_epoch={EPOCH_STEPS}",
+            f"epochs={10000 if n_steps is None else math.ceil(n_steps / EPOCH_STEPS)}",
             "validate_every_epochs=10000",
         ],
     )
@@ -64,8 +76,11 @@ def main() -> None:
     """Train and print one row for each criterion and budget."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
-    parser.add_argument("--minutes", default="3,10")
-    parser.add_argument("--criteria", default=",".join(CRITERIA))
+    parser.add_argument("--train", default="ombria", choices=("ombria", "s1s2-us"))
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", default="3,12")
+    budget.add_argument("--steps", help=f"multiples of {EPOCH_STEPS}, in place of minutes")
+    parser.add_argument("--criteria", default="correlation,grayscale,grayscale-detached,reconstruction")
     arguments = parser.parse_args()
     root = data_root(arguments.data)
     collections: dict[str, PairSource] = {
@@ -77,13 +92,17 @@ def main() -> None:
     untrained = TorchMapper(build_networks(settings(root, "correlation"), {"sar": 1, "optical": 3}), {})
     for name, pairs in collections.items():
         print(row(name, "untrained", 0, 0, measure(untrained, pairs, MEASURED)), flush=True)
-    for minutes in map(float, arguments.minutes.split(",")):
+    for budget_text in (arguments.steps or arguments.minutes).split(","):
+        n_steps = int(budget_text) if arguments.steps else None
+        limit = None if arguments.steps else float(budget_text)
         for criterion in arguments.criteria.split(","):
+            config = settings(root, criterion, collection=arguments.train, n_steps=n_steps)
+            start = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:
-                config = settings(root, criterion.strip())
-                options = RunOptions(max_minutes=minutes, accelerator="cpu", tell_every_s=1e9)
+                options = RunOptions(max_minutes=limit, tell_every_s=1e9)
                 done = train(config, Path(folder) / "run", options)
                 known = load_checkpoint(Path(folder) / "run" / LAST)
+            minutes = (time.monotonic() - start) / 60
             mapper = TorchMapper(nn.ModuleDict(dict(known.networks)), {})
             for name, pairs in collections.items():
                 print(row(name, criterion, minutes, done.n_steps, measure(mapper, pairs, MEASURED)), flush=True)
@@ -93,7 +112,7 @@ def row(data: str, criterion: str, minutes: float, n_steps: int, found: Matchabi
     """One line of the table."""
     shares = " | ".join(f"{found.found(side):.2f}" for side in WINDOWS_PX)
     rmse, ssim = (found.similarity[name].value or 0.0 for name in ("RMSE", "SSIM"))
-    return f"| {data} | {criterion} | {minutes:g} | {n_steps} | {shares} | {rmse:.3f} | {ssim:.2f} |"
+    return f"| {data} | {criterion} | {minutes:.1f} | {n_steps} | {shares} | {rmse:.3f} | {ssim:.2f} |"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
     python benchmarks/peers.py [--data FOLDER] [--n 60] [--warps shift|known-warp|control] [--only NAME,...]
 
-``shift``: the pairs of ``peers_shift.py``. ``known-warp``: 256 × 256 px, the SAR image turned by up to 30 degrees,
-scaled by 0.9 to 1.1 and shifted by up to 64 px. ``control``: the optical image and itself, shifted by up to 20 px, to
-see that every peer is called rightly. A pair counts as within d px if its average corner error is below d. Every share
-is of all pairs; an exception, a crash, a time-out and the tool's own "no success" are failures.
+``shift``: the pairs of ``peers_shift.py``. ``known-warp``: the images of the protocol of this name of ``midground
+bench``; the SAR image is turned by up to 30 degrees, scaled by 0.9 to 1.1, shifted by up to 64 px, and the largest
+square with data is cut out of it, so that no outline tells the warp. As many peers want images of one size, the square
+lies in the middle of a frame of 256 × 256 px. ``control``: the optical image and itself, shifted by up to 20 px and
+cut, to see that every peer is called rightly. A pair counts as within d px if its average corner error is below d.
+Every share is of all pairs; an exception, a crash, a time-out and the tool's own "no success" are failures.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ from midground.bench.config import PROTOCOLS
 from midground.core.image import Image
 from midground.core.metrics import ace
 from midground.core.transforms import Transform
+from midground.datasets.base import Pair
 from midground.errors import ConfigError
 from midground.evaluation.config import WarpConfig
-from midground.evaluation.warps import draw_warp
-from midground.registration.pair import warp_image
+from midground.evaluation.cuts import warped
 
 RUNNER = Path(__file__).with_name("peers") / "run.py"
 CACHE = Path(__file__).resolve().parents[1] / "runs" / "peers"
@@ -102,9 +104,16 @@ def protocol_pairs(warps: str, root: Path, n: int) -> Iterator[tuple[str, np.nda
     usable = list(usable_ombria(root, "test"))
     for index in range(n):
         name, sar, optical = usable[index * len(usable) // n]
-        image = optical.mean(axis=0) if warps == "control" else sar
-        warp = draw_warp(WARPS[warps], index, sar.shape)
-        yield name, optical, warp_image(Image.from_array(image.astype(np.float32)), warp, sar.shape), warp.inverse()
+        grey = optical.mean(axis=0) if warps == "control" else sar
+        images = (Image.from_array(image.astype(np.float32)) for image in (grey, optical))
+        moving, fixed, truth = warped(Pair(name, name, *images), WARPS[warps], index)
+        yield name, fixed.channels.astype(np.uint8), moving, truth
+
+
+def framed(moving: Image, hw: tuple[int, int]) -> tuple[Image, Transform]:
+    """The image in the middle of a frame without data, and the transform that takes its pixels there."""
+    top, left = ((side - own) // 2 for side, own in zip(hw, moving.hw, strict=True))
+    return moving.crop_padded(-top, -left, *hw), Transform.translation(left, top)
 
 
 def write_pair(folder: Path, name: str, optical: np.ndarray, moving: Image) -> None:
@@ -172,12 +181,12 @@ def run_peer(python: str, peer: Peer, folder: Path, names: list[str]) -> list[di
             file.write(json.dumps(failure) + "\n")
 
 
-def error_px(result: dict, truth: Transform, hw: tuple[int, int]) -> float:
-    """Average corner error; infinite for a failure."""
+def error_px(result: dict, truth: Transform, frame_from_moving: Transform, hw: tuple[int, int]) -> float:
+    """Average error of the corners of what was put into the frame; infinite for a failure."""
     if result["fixed_from_moving"] is None:
         return float("inf")
     try:
-        return ace(Transform(np.array(result["fixed_from_moving"])), truth, hw)
+        return ace(Transform(np.array(result["fixed_from_moving"])) @ frame_from_moving, truth, hw)
     except ConfigError:
         return float("inf")
 
@@ -212,8 +221,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     truths = {}
     for name, optical, moving, truth in protocol_pairs(arguments.warps, data_root(arguments.data), arguments.n):
-        write_pair(folder, name, optical, moving)
-        truths[name] = (truth, moving.hw)
+        in_frame, frame_from_moving = framed(moving, optical.shape[1:])
+        write_pair(folder, name, optical, in_frame)
+        truths[name] = (truth, frame_from_moving, moving.hw)
     protocol = {
         "names": list(truths),
         "kind": "affine" if arguments.warps == "known-warp" else "translation",

@@ -3,8 +3,9 @@
     python benchmarks/turned.py [--data FOLDER] [--n 34] [--model none|default] [--mismatched]
 
 Test pairs of ``ombria``, evenly spread: the SAR image is turned by any angle, scaled by 0.7 to 1.4 and shifted by up to
-±64 px. Affine; a result is right if its average corner error is below 5 px. ``--mismatched``: with the optical image of
-another pair, so that every result is wrong.
+±64 px, and the largest square with data is cut out of it, so that no outline tells the warp. Affine; a result is right
+if its average corner error is below 5 px. ``--mismatched``: with the optical image of another pair, so that every
+result is wrong.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from midground.bench.config import PROTOCOLS
 from midground.core.image import Image
 from midground.core.metrics import ace
 from midground.core.transforms import Transform
-from midground.evaluation.warps import draw_warp
+from midground.datasets.base import Pair
+from midground.evaluation.cuts import warped
 from midground.registration.api import register
 from midground.registration.config import InputConfig, RegisterConfig
-from midground.registration.pair import warp_image
 
 WIDE = replace(PROTOCOLS["wide"], seed=1)
 RIGHT_PX = 5.0
@@ -44,16 +45,15 @@ def main() -> None:
     config = RegisterConfig(moving=InputConfig(sar_scale="8bit"), model=model)
     errors, seconds, verdicts = [], [], Counter[str]()
     apart = arguments.n // 2 if arguments.mismatched else 0
-    for index, (_, sar, _) in enumerate(pairs):
-        optical = pairs[(index + apart) % len(pairs)][2]
-        warp = draw_warp(WIDE, index, sar.shape)
-        moving = warp_image(Image.from_array(sar.astype(np.float32)), warp, sar.shape)
+    for index, (name, sar, _) in enumerate(pairs):
+        images = (Image.from_array(array.astype(np.float32)) for array in (sar, pairs[(index + apart) % len(pairs)][2]))
+        moving, optical, truth = warped(Pair(name, name, *images), WIDE, index)
         start = time.perf_counter()
         result = register(optical, moving, config=config)
         seconds.append(time.perf_counter() - start)
         matrix = result.fixed_from_moving
         is_failed = matrix is None or arguments.mismatched
-        errors.append(np.inf if is_failed else ace(Transform(matrix), warp.inverse(), sar.shape))
+        errors.append(np.inf if is_failed else ace(Transform(matrix), truth, moving.hw))
         verdicts[f"{result.verdict}, {'right' if errors[-1] < RIGHT_PX else 'wrong'}"] += 1
     shares = ", ".join(f"{np.mean(np.array(errors) < limit):.2f} below {limit:g} px" for limit in (1, 3, 5))
     print(f"{len(pairs)} pairs{', mismatched' if apart else ''}: {shares}; median {np.median(errors):.2f} px")

@@ -8,8 +8,7 @@ MidgroundError
 ├─ DependencyError(ImportError)    an extra is not installed; carries the pip command
 └─ RegistrationError               ran, but there is no acceptable answer
    ├─ TooFewMatchesError
-   ├─ NoConsensusError
-   └─ ImplausibleTransformError
+   └─ NoConsensusError
 """
 
 from __future__ import annotations
@@ -65,10 +64,6 @@ class TooFewMatchesError(RegistrationError):
 
 class NoConsensusError(RegistrationError):
     """No transform is supported by enough matches."""
-
-
-class ImplausibleTransformError(RegistrationError):
-    """The best transform is one that no two images of the same place are related by."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:

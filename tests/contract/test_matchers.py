@@ -223,6 +223,17 @@ def test_points_keep_to_the_valid_part(matcher, which, side):
     assert_sound(matches, moving, fixed)
 
 
+@pytest.mark.parametrize("which", ["moving", "fixed", "both"])
+def test_no_point_lies_in_a_hole(matcher, which):
+    rows, columns = np.mgrid[:192, :224]
+    valid = (rows % 32 - 16) ** 2 + (columns % 32 - 16) ** 2 > 9**2
+    moving, fixed = image((192, 224)), image((192, 224), (4.0, -2.0))
+    moving = masked(moving, valid) if which in ("moving", "both") else moving
+    fixed = masked(fixed, valid) if which in ("fixed", "both") else fixed
+
+    assert_sound(matcher.match(moving, fixed), moving, fixed)
+
+
 def test_the_edge_of_the_data_is_no_feature(matcher, request):
     """Different textures behind the same mask: its outline must not match itself.
 

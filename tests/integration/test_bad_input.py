@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -57,8 +58,24 @@ def not_a_raster(folder: Path) -> Path:
 
 
 def truncated(folder: Path) -> Path:
-    whole = write_tif(folder / "whole.tif", textured())
-    path = folder / "truncated.tif"
+    return half_of(write_tif(folder / "whole.tif", textured()), folder)
+
+
+def truncated_png(folder: Path) -> Path:
+    return half_of(write_picture(folder / "whole.png", textured()), folder)
+
+
+def truncated_jpeg(folder: Path) -> Path:
+    return half_of(write_picture(folder / "whole.jpg", textured()), folder)
+
+
+def write_picture(path: Path, array: np.ndarray) -> Path:
+    cv2.imwrite(str(path), cv2.normalize(array[0], None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+    return path
+
+
+def half_of(whole: Path, folder: Path) -> Path:
+    path = folder / f"truncated{whole.suffix}"
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     return path
 
@@ -111,6 +128,8 @@ UNUSABLE_ALONE: list[tuple[Make, str]] = [
     (missing, "no such file|does not exist"),
     (not_a_raster, "not a raster|no raster"),
     (truncated, "truncated|cannot be read|damaged|incomplete"),
+    (truncated_png, "truncated|cannot be read|damaged|incomplete"),
+    (truncated_jpeg, "truncated|cannot be read|damaged|incomplete"),
     (zero_bands, "no raster band"),
     (all_nodata, "no valid pixel|holds no data|no pixel"),
     (all_nan, "no valid pixel|holds no data|no pixel"),
@@ -174,7 +193,8 @@ def test_map_refuses(cli, tmp_path: Path, make: Make, message: str) -> None:
         (("--resampling", "bicubic"), "Did you mean 'cubic'"),
         (("--model", "sar-rgb"), "Did you mean 'sar1-rgb'"),
         (("--set", "template.windowpx=3"), "Did you mean 'window_px'"),
-        (("--bands-fixed", "9"), "optical.tif.*band"),
+        (("--bands-fixed", "9"), "optical.tif: --bands-fixed asks for band 9"),
+        (("--bands-moving", "9"), "sar.tif: --bands-moving asks for band 9"),
         (("--tie-points", "points.geojsn"), "Did you mean '.geojson'"),
     ],
 )
@@ -188,6 +208,15 @@ def test_wrong_option_values(cli, tmp_path: Path, scene_pair, words: tuple[str, 
 def test_unknown_matcher(cli, scene_pair) -> None:
     line = cli.fails("match", scene_pair.sar, scene_pair.optical, "--matcher", "shift")
     assert "Did you mean 'sift'?" in line
+
+
+def test_bands_are_asked_for_by_an_option_of_the_command(cli, tmp_path: Path, scene_pair) -> None:
+    line = cli.fails("map", scene_pair.sar, "--modality", "sar", "--bands", "9", "-o", tmp_path / "x.tif")
+    assert "sar.tif: --bands asks for band 9" in line
+    five = write_tif(tmp_path / "five.tif", textured(5))
+    line = cli.fails("match", scene_pair.sar, five, "--matcher", "sift", "--fixed-modality", "optical")
+    assert "which of its 5 bands" in line
+    assert "name them with --bands-fixed" in line
 
 
 def test_unknown_modality_of_map(cli, tmp_path: Path, scene_pair) -> None:

@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from midground.bench import records, scores
 from midground.cli.app import main
+from midground.cli.bench import read_methods
+from midground.cli.reproduce import _METHODS
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +51,27 @@ def test_matches_are_kept_and_measured(places: Path, tmp_path: Path, capsys: pyt
     assert "known-warp: CMR5 ↑" in told
     assert "Averages as published, protocol identity, 3 pairs" in told
     assert "Over all pairs, protocol known-warp, 3 pairs" in told
+    assert told.startswith(f"3 pairs of {places.name}. They are aligned to a median of 0.0 px (100% within 1 px")
     assert main(["bench", "evaluate", str(tmp_path / "runs"), "--format", "csv"]) == 0
-    assert "structure,template,1.0," in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert told.out.startswith("transformation,matcher,")
+    assert "structure,template,1.0," in told.out
+    assert "They are aligned to a median of 0.0 px" in told.err
+
+
+def test_matches_are_read_once(places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["bench", "predict", str(places), "-o", str(tmp_path), "--models", "none", "--methods", "content-blind"]
+    assert main([*words, "-q", "--protocols", "identity,shift"]) == 0
+    read: list[Path] = []
+
+    def load(path: Path) -> records.PairMatches:
+        read.append(path)
+        return records.load(path)
+
+    monkeypatch.setattr(scores, "load", load)
+    assert main(["bench", "evaluate", str(tmp_path)]) == 0
+    assert sorted(read) == sorted(tmp_path.rglob("*.npz"))
+    assert len(read) == 6
 
 
 @pytest.mark.parametrize(
@@ -58,7 +80,7 @@ def test_matches_are_kept_and_measured(places: Path, tmp_path: Path, capsys: pyt
         (["--methods", "shift"], "Unknown method 'shift'. Did you mean 'sift'?"),
         (
             ["--methods", "sift", "--set", "ratio=0.9"],
-            "--set takes METHOD.KEY=VALUE with one of sift; found 'ratio=0.9'.",
+            "--set takes METHOD.KEY=VALUE with one of sift for METHOD; found 'ratio=0.9'.",
         ),
         (["--methods", "roma"], "roma"),
         (["--models", ","], "bench: a list of names is empty"),
@@ -94,24 +116,33 @@ def test_the_papers_tables_and_figures(places: Path, tmp_path: Path, capsys: pyt
         "--methods",
         "template,roma,roma-shared,content-blind",
     ]
+    words += ["--protocols", "identity,known-warp", "--set", "template.search_px=8"]
     assert main([*words, "--model", "ours-2=structure", "--limit", "2"]) == 0
     told = capsys.readouterr()
     assert "midground: pix2pix: not run: no model was given" in told.err
     assert "midground: none + roma: not run: " in told.err
-    assert (
-        "midground: none + roma-shared: not run: Pair '0': The matcher 'roma-shared' takes the 9 channels" in told.err
-    )
+    assert "midground: none + roma-shared: not run: The matcher 'roma-shared' takes the 9 channels" in told.err
     made = {path.name for path in tmp_path.iterdir()}
     wanted = {"tables.md", "figure4.png", "figure5-cmr.svg", "figure5-le.svg", "figure6.png", "table2-published.csv"}
     assert wanted | {"table1.tex", "table2-identity.csv", "table2-known-warp-all-pairs.tex"} <= made
     text = (tmp_path / "tables.md").read_text()
     assert "Pairs: 2 of " in text
+    assert "They are aligned to a median of 0.0 px" in text
     assert "Not run: lsgan: no model was given" in text
+    with (tmp_path / "table2-difference.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["transformation"], row["matcher"]) == ("ours-2", "roma-shared")
+    assert row["ours"].startswith("2 pairs of ")
+    assert "; structure, which is not trained, as the model; matcher trained on OMBRIA" in row["ours"]
     with (tmp_path / "table2-published.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert (rows[-1]["transformation"], rows[-1]["matcher"], rows[-1]["SR"]) == ("ours-2", "roma-shared", "0.999")
     assert cv2.imread(str(tmp_path / "figure4.png")).shape[1] >= 300
     assert "<svg xmlns=" in (tmp_path / "figure5-cmr.svg").read_text()
+
+
+def test_the_paper_is_set_beside_every_kind_of_method() -> None:
+    assert set(read_methods(_METHODS, [])) >= {"sift", "rift2", "template", "mutual-information", "register"}
 
 
 def test_a_model_without_a_name(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,11 +117,15 @@ def test_quiet_says_nothing(cli, tmp_path: Path, scene_pair) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["points.geojson"]
 
 
-def test_summary_names_verdict_and_files(cli, tmp_path: Path, scene_pair) -> None:
+def test_summary_names_verdict_readings_and_files(cli, tmp_path: Path, scene_pair) -> None:
     out = tmp_path / "aligned.tif"
     outcome = cli("register", scene_pair.optical, scene_pair.sar, "-o", out, "--onto", "georeference")
     assert outcome.out.startswith("Accepted. ")
     assert str(out) in outcome.out
+    _, _, read_as = outcome.out.partition("Read as:\n")
+    fixed, moving = read_as.splitlines()[:2]
+    assert fixed.startswith("  fixed   taken as optical, since ")
+    assert moving.startswith("  moving  taken as sar, since ")
     with rasterio.open(out) as corrected, rasterio.open(scene_pair.sar) as moving:
         np.testing.assert_array_equal(corrected.read(), moving.read())
         assert corrected.transform.c - moving.transform.c == pytest.approx(90, abs=15)
@@ -227,6 +231,37 @@ def test_map_of_several_images(cli, tmp_path: Path, scene_pair) -> None:
     assert outcome.out.splitlines() == [str(out / "sar.tif"), str(out / "twin.tif")]
     assert "linear power" in outcome.err
     assert (out / "sar.tif").read_bytes() == (out / "twin.tif").read_bytes()
+
+
+def test_an_image_inside_a_file_is_named_as_gdal_names_it(cli, tmp_path: Path) -> None:
+    path, out = tmp_path / "two.gpkg", tmp_path / "shared.tif"
+    profile = {"driver": "GPKG", "width": 256, "height": 256, "count": 1, "dtype": "uint8", "crs": "EPSG:32633"}
+    noise = np.random.default_rng(3).integers(1, 255, (1, 256, 256), np.uint8)
+    for table, options in (("first", {}), ("second", {"APPEND_SUBDATASET": "YES"})):
+        with rasterio.open(
+            path,
+            "w",
+            transform=rasterio.Affine(10, 0, 463200, 0, -10, 5411800),
+            RASTER_TABLE=table,
+            **profile,
+            **options,
+        ) as target:
+            target.write(noise)
+    words = ("--modality", "sar", "-o", out, "--model", "none", "--bands", "1")
+    assert f"name one, for instance GPKG:{path}:first" in cli.fails("map", path, *words)
+    assert cli("map", f"GPKG:{path}:second", *words).code == 0
+    assert out.exists()
+    assert "third" in cli.fails("map", f"GPKG:{path}:third", *words)
+
+
+def test_match_takes_the_bands_that_are_named(cli, scene_pair) -> None:
+    words = ("--matcher", "sift", "--model", "none", "--json", "-", "-q", "--fixed-modality", "optical")
+    first, second = (
+        cli("match", scene_pair.optical, scene_pair.optical, *words, "--moving-modality", "optical", *bands)
+        for bands in ((), ("--bands-moving", "3", "--bands-fixed", "1"))
+    )
+    assert first.code == second.code == 0
+    assert json.loads(first.out)["score"] != json.loads(second.out)["score"]
 
 
 def test_map_needs_one_place_for_results(cli, tmp_path: Path, scene_pair) -> None:

@@ -106,3 +106,14 @@ def test_pairs_may_be_named_in_yaml(cli, simulated_pairs: Path, tmp_path: Path) 
 def test_what_cannot_be_measured_is_one_line(cli, simulated_pairs: Path, words: list[str], message: str) -> None:
     words = [str(simulated_pairs) if word == "PAIRS" else word for word in words]
     assert message in cli.fails("evaluate", *words, "--quiet")
+
+
+def test_windows_that_do_not_fit_are_left_out_unless_they_are_asked_for(cli, simulated_pairs: Path) -> None:
+    """The simulated places have 128 px."""
+    words = ["evaluate", "none", simulated_pairs, "--limit", 1, "--pairs-set", "sar_scale=power", "--quiet"]
+    done = cli(*words)
+    assert done.code == 0, done
+    assert "window 128 px" in done.out
+    assert "window 176 px" not in done.out
+    message = cli.fails(*words, "--set", "windows_px=[176,64]")
+    assert message.startswith("midground: Windows of 176 px do not fit into the pair '")

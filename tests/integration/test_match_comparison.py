@@ -109,8 +109,7 @@ def test_a_matcher_that_was_named_is_needed(cli, place, monkeypatch) -> None:
         (("--matcher", "al"), "Did you mean 'all'?"),
         (
             ("--matcher", "sift,template", "--set", "ratio=0.9"),
-            "--set takes MATCHER.KEY=VALUE where several matchers are compared (sift, template), "
-            "for instance sift.ratio=0.9; found 'ratio=0.9'.",
+            "--set takes MATCHER.KEY=VALUE with one of sift, template for MATCHER; found 'ratio=0.9'.",
         ),
         (("--matcher", "all", "--set", "sift.ratoi=0.9"), "unknown setting 'ratoi'. Did you mean 'ratio'?"),
     ],

@@ -182,6 +182,12 @@ def test_an_unknown_setting_is_named_with_the_nearest(cli, config: Path, tmp_pat
     ("words", "message"),
     [
         (["--set", "criterion.n_window=3"], "unknown setting 'criterion.n_window'. Did you mean 'n_windows'?"),
+        (
+            ["--set", "criterion={gamma: 3}"],
+            "setting 'criterion': there are several kinds, and 'criterion.name' does not say which; set it to one of "
+            "correlation, grayscale, lsgan, pix2pix, reconstruction.",
+        ),
+        (["--set", "criterion={name: [1]}"], "setting 'criterion.name'"),
         (["--set", "network.name=compakt"], "Did you mean 'compact'?"),
         (["--set", "data.crop_px=192"], "'place_1' has 128 × 128 px, less than a crop of 192 px"),
         (

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.extras
 YAML = """\
 name: tiny
 model: structure
+side_px: 128
 data:
   train:
     - pairs: {{path: {pairs}, sar_scale: power}}
@@ -69,7 +70,8 @@ def test_a_matcher_of_ones_own_is_stopped_resumed_and_used(
     [
         (["--set", "model=structur"], "structure"),
         (["--set", "pairing=both"], "pairing"),
-        (["--set", "data.crop_px=96"], "data.crop_px must be a multiple of 32 from 128 up for a matcher, found 96"),
+        (["--set", "data.crop_px=96"], "data.crop_px must be 128 or more for a matcher, found 96"),
+        (["--set", "side_px=200"], "side_px must be a multiple of 32 from 128 up, found 200"),
         (["--max-minutes", "0"], "--max-minutes must be more than 0, found 0"),
         (["--accelerator", "tpu"], "Unknown accelerator 'tpu'"),
         (["--resume"], "there is no run to resume"),

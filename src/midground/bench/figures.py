@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from midground.bench.predict import warped
 from midground.bench.records import load, pair_file, write_text
 from midground.bench.scores import CORRECT_PX, Run
-from midground.core.image import Image
+from midground.core.image import Image, three_channels
 from midground.core.metrics import point_errors
 from midground.datasets.base import Pair, PairSource
 from midground.evaluation.config import WarpConfig
+from midground.evaluation.cuts import warped
 from midground.modality.base import Mapper
 from midground.report.charts import curves
 from midground.report.figures import draw_matches, tile, titled, to_preview, write_picture
@@ -53,8 +53,8 @@ def examples(mappers: Mapping[str, Mapper], pairs: PairSource, indices: Sequence
     panels = [_panel(pair.optical, f"optical {pair.name}") for pair in chosen]
     panels += [_panel(pair.sar, "SAR") for pair in chosen]
     for name, mapper in mappers.items():
-        panels += [_panel(_three_of(mapper.map(pair.sar, "sar")), f"SAR, {name}") for pair in chosen]
-        panels += [_panel(_three_of(mapper.map(pair.optical, "optical")), f"optical, {name}") for pair in chosen]
+        panels += [_panel(three_channels(mapper.map(pair.sar, "sar")), f"SAR, {name}") for pair in chosen]
+        panels += [_panel(three_channels(mapper.map(pair.optical, "optical")), f"optical, {name}") for pair in chosen]
     return tile(panels, n_columns=len(chosen))
 
 
@@ -108,12 +108,6 @@ def write_figures(
 
 def _panel(image: Image, title: str) -> UInt8[np.ndarray, "h w 3"]:
     return titled(to_preview(image, max_px=_PANEL_PX), title)
-
-
-def _three_of(image: Image) -> Image:
-    """Three channels to be seen as colours, if there are more."""
-    n = image.n_channels
-    return Image(image.channels[[0, n // 3, 2 * n // 3]], image.valid) if n > 3 else image
 
 
 def _document(svg: str) -> str:

@@ -13,7 +13,7 @@ from midground.bench.mutual_information import MutualInformationMatcher
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
 from midground.core.transforms import Transform
-from midground.errors import ConfigError, unknown_name
+from midground.errors import ConfigError, InputError, ModelError, RegistrationError, unknown_name
 from midground.matching.base import Matcher
 from midground.matching.configs import MatcherConfig
 from midground.matching.registry import MATCHERS, build_matcher
@@ -21,10 +21,15 @@ from midground.modality.base import Mapper
 from midground.registration.api import register
 from midground.registration.config import InputConfig, RegisterConfig
 
+_PROBE_HW = (128, 128)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterMethodConfig:
-    """The whole of ``midground register``, with the model as the witness; a rejected result is a failure."""
+    """The whole of ``midground register``, with the model as the witness; a rejected result is a failure.
+
+    Its matches are guided: tie points that were searched for around its own first transform.
+    """
 
     name: Literal["register"] = "register"
     """Tag of this method."""
@@ -98,6 +103,15 @@ class Method(Protocol):
 
         Raises:
             RegistrationError: There is no acceptable answer.
+            InputError: The images cannot be used.
+        """
+        ...
+
+    def require_fit(self, n_sar: int, n_optical: int) -> None:
+        """Make sure that images of so many channels are taken, whatever they show.
+
+        Raises:
+            ModelError: The mapper does not take them, or the matcher does not take what the mapper makes of them.
         """
         ...
 
@@ -145,6 +159,12 @@ class _MappedMatcher:
     def find(self, sar: Image, optical: Image) -> Found:
         return Found(self.matcher.match(self.mapper.map(sar, "sar"), self.mapper.map(optical, "optical")))
 
+    def require_fit(self, n_sar: int, n_optical: int) -> None:
+        try:
+            self.find(_without_data(n_sar), _without_data(n_optical))
+        except InputError as error:
+            raise ModelError(str(error)) from error
+
 
 @dataclass(frozen=True, slots=True)
 class _Registration:
@@ -154,11 +174,14 @@ class _Registration:
         config = RegisterConfig(moving=InputConfig(modality="sar", sar_scale="8bit"), model=self.model)
         # Scaled to the range that the settings name: unit-scaled values of a logarithmic image are no power.
         result = register(optical, Image(sar.channels * np.float32(255), sar.valid), config=config)
+        if result.verdict == "reject" or result.fixed_from_moving is None:
+            raise RegistrationError(" ".join(result.reasons))
         points = result.tie_points
         matches = Correspondences(points.moving_xy, points.fixed_xy, points.score)
-        is_found = result.verdict != "reject" and result.fixed_from_moving is not None
-        matrix = result.fixed_from_moving if is_found else None
-        return Found(matches, True, None if matrix is None else Transform(matrix))
+        return Found(matches, True, Transform(result.fixed_from_moving))
+
+    def require_fit(self, n_sar: int, n_optical: int) -> None:
+        """Whatever does not fit is a ``ConfigError`` of the registration itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +194,11 @@ class _ContentBlind:
         points_xy = rng.uniform(0, extent, (self.config.n_matches, 2))
         noise = rng.normal(0, self.config.noise_px, points_xy.shape)
         return Found(Correspondences(points_xy, points_xy + noise, np.ones(len(points_xy))))
+
+    def require_fit(self, n_sar: int, n_optical: int) -> None:
+        """It takes anything."""
+
+
+def _without_data(n_channels: int) -> Image:
+    """An image in which nothing can be found, so that networks do not even run."""
+    return Image(np.zeros((n_channels, *_PROBE_HW), np.float32), np.zeros(_PROBE_HW, bool))

@@ -7,10 +7,11 @@ Source:
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Int64
 
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
+from midground.matching.correlation import find_peak
 
 _N_LEVELS = 16
 _MIN_VALID = 0.6
@@ -42,11 +43,11 @@ class MutualInformationMatcher:
                 if area.shape != (side + 2 * search, side + 2 * search):
                     continue
                 surface = _surface(levels[0][rows, columns], area)
-                row, column = np.unravel_index(int(surface.argmax()), surface.shape)
+                peak = find_peak(surface)
                 middle = np.array([left, top]) + (side - 1) / 2
                 moving_xy.append(middle)
-                fixed_xy.append(middle + np.array([column - search, row - search]))
-                scores.append(surface.max() / np.log(_N_LEVELS))
+                fixed_xy.append(middle + np.array([peak.x, peak.y]) - search)
+                scores.append(peak.value / np.log(_N_LEVELS))
         if not scores:
             return Correspondences.empty()
         return Correspondences(np.array(moving_xy), np.array(fixed_xy, np.float64), np.clip(scores, 0, 1))
@@ -61,11 +62,11 @@ def _levels(image: Image) -> Int64[np.ndarray, "h w"]:
     return np.where(image.valid, np.searchsorted(edges, grey), -1)
 
 
-def _surface(window: Int64[np.ndarray, "n n"], area: Int64[np.ndarray, "m m"]) -> Float64[np.ndarray, "s s"]:
+def _surface(window: Int64[np.ndarray, "n n"], area: Int64[np.ndarray, "m m"]) -> Float32[np.ndarray, "s s"]:
     """Mutual information for every place of a window in an area, nats."""
     side = len(window)
     n_shifts = len(area) - side + 1
-    surface = np.zeros((n_shifts, n_shifts))
+    surface = np.zeros((n_shifts, n_shifts), np.float32)
     for row in range(n_shifts):
         for column in range(n_shifts):
             surface[row, column] = _information(window, area[row : row + side, column : column + side])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import time
@@ -14,25 +13,29 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from midground.bench.config import BenchConfig
 from midground.bench.methods import Found, Method, build_method
-from midground.bench.records import PairMatches, begin, manifest_of, pair_file, save
+from midground.bench.misregistration import Misregistration, estimate_misregistration
+from midground.bench.records import (
+    ALIGNMENT,
+    PairMatches,
+    begin,
+    manifest_of,
+    pair_file,
+    save,
+    write_alignment,
+)
 from midground.core.correspondences import Correspondences
-from midground.core.image import Image
-from midground.core.processors import use_cpus
+from midground.core.processors import usable_cpus, use_cpus
 from midground.core.progress import Progress, silent
-from midground.core.transforms import Transform
-from midground.datasets.base import Pair, PairSource
+from midground.datasets.base import PairSource
 from midground.datasets.catalogue import PairsConfig, open_pairs
 from midground.datasets.splits import Subset, evenly_spread
-from midground.errors import MidgroundError, ModelError, RegistrationError
-from midground.evaluation.config import WarpConfig
+from midground.errors import InputError, MidgroundError, ModelError, RegistrationError
+from midground.evaluation.cuts import warped
 from midground.evaluation.side_by_side import mapper_by_name
-from midground.evaluation.warps import draw_warp
 from midground.modality.base import Mapper
-from midground.registration.pair import warp_image
 
 
 def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: Progress = silent) -> int:
@@ -50,11 +53,15 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
     Raises:
         ConfigError: The folder holds another run.
         InputError: A pair cannot be read.
-        ModelError: The method does not take what the model makes of a pair, which is not the same as not succeeding.
+        ModelError: The method does not take what the model makes of the pairs, which is not the same as not succeeding.
     """
     work = _Work.begun(config)
-    begin(folder, manifest_of(config, work.pairs, work.mapper))
     missing = [index for index in range(len(work.pairs)) if not pair_file(folder, index).exists()]
+    if missing:
+        work.require_fit(missing[0])
+    begin(folder, manifest_of(config, work.pairs, work.mapper))
+    if not (folder / ALIGNMENT).exists():
+        write_alignment(folder, alignment_of(config, progress))
     stage = f"{config.model} + {config.method.name}, {config.protocol}"
     for done, (index, found) in enumerate(_all(work, missing, n_workers), 1):
         save(pair_file(folder, index), found)
@@ -65,6 +72,19 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
 def open_bench_pairs(config: BenchConfig) -> Subset:
     """The pairs of a run."""
     return evenly_spread(_opened(config.pairs), config.limit)
+
+
+def alignment_of(config: BenchConfig, progress: Progress = silent) -> Misregistration:
+    """How well the pairs of a run are aligned themselves; measured once for all runs on them."""
+    key = (config.pairs, config.limit)
+    if key not in _alignments:
+        _alignments.clear()
+        _alignments[key] = estimate_misregistration(open_bench_pairs(config), progress=progress)
+    return _alignments[key]
+
+
+_alignments: dict[tuple[PairsConfig, int | None], Misregistration] = {}
+"""Of the last collection that was asked for."""
 
 
 @lru_cache(maxsize=1)
@@ -88,6 +108,10 @@ class _Work:
         method = build_method(config.method, mapper, config.model)
         return cls(config, open_bench_pairs(config), mapper, method)
 
+    def require_fit(self, index: int) -> None:
+        pair = self.pairs.read(index)
+        self.method.require_fit(pair.sar.n_channels, pair.optical.n_channels)
+
     def match(self, index: int) -> PairMatches:
         pair = self.pairs.read(index)
         sar, optical, truth = warped(pair, self.config.warp, index)
@@ -95,7 +119,7 @@ class _Work:
         start = time.perf_counter()
         try:
             found = self.method.find(sar, optical)
-        except RegistrationError as error:
+        except (RegistrationError, InputError) as error:
             failure = str(error)
         except MidgroundError as error:
             raise ModelError(f"Pair '{pair.name}': {error}") from error
@@ -111,34 +135,8 @@ class _Work:
             transform=found.transform,
             failure=failure,
             seconds=time.perf_counter() - start,
+            n_threads=usable_cpus(),
         )
-
-
-def warped(pair: Pair, config: WarpConfig, index: int) -> tuple[Image, Image, Transform]:
-    """The SAR image under its warp, the optical image, and the truth, fixed from moving.
-
-    Both hold data everywhere: the outline of what was warped into a frame would tell the warp to whatever sees it.
-    Where images are only shifted, both lose a margin; else the largest square with data is cut out of the SAR image.
-
-    Args:
-        pair: The images.
-        config: Ranges and seed.
-        index: Number of the pair.
-    """
-    if config.is_identity:
-        return pair.sar, pair.optical, Transform.identity()
-    height, width = pair.sar.hw
-    warp = draw_warp(config, index, (height, width))
-    moving = warp_image(pair.sar, warp, (height, width))
-    if config.is_shift:
-        margin = math.ceil(config.shift_px) + 1
-        inside = (margin, margin, height - 2 * margin, width - 2 * margin)
-        return moving.crop(*inside), pair.optical.crop(*inside), warp.inverse()
-    reach = cv2.distanceTransform(np.pad(moving.valid, 1).astype(np.uint8), cv2.DIST_C, cv2.DIST_MASK_3)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(reach.argmax()), reach.shape)
-    half = max(int(reach[row, column]) - 1, 0)
-    top, left, side = int(row) - half, int(column) - half, 2 * half + 1
-    return moving.crop(top, left, side, side), pair.optical, warp.inverse() @ Transform.translation(left, top)
 
 
 _worker: _Work

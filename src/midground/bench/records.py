@@ -14,6 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from midground.bench.config import BenchConfig
+from midground.bench.misregistration import Misregistration
+from midground.bench.weights import weights_sha256
 from midground.core.correspondences import Correspondences
 from midground.core.settings import differences, plain
 from midground.core.transforms import Transform
@@ -22,8 +24,8 @@ from midground.errors import ConfigError, InputError, OutputError
 from midground.geo.output import atomic_output
 from midground.modality.base import Mapper
 
-MANIFEST = "manifest.json"
-_SCHEMA = "midground/bench/2"
+MANIFEST, ALIGNMENT = "manifest.json", "alignment.json"
+_SCHEMA = "midground/bench/3"
 _PACKAGES = ("midground", "numpy", "opencv-python-headless", "onnxruntime", "torch")
 
 
@@ -47,6 +49,8 @@ class PairMatches:
     """Why there is no result; empty if there is one."""
     seconds: float
     """Mapping and matching."""
+    n_threads: int
+    """Processors that the process could use meanwhile."""
 
 
 def pair_file(folder: Path, index: int) -> Path:
@@ -70,6 +74,7 @@ def save(path: Path, found: PairMatches) -> None:
             transform=nothing if found.transform is None else found.transform.matrix,
             failure=np.array(found.failure),
             seconds=np.array(found.seconds),
+            n_threads=np.array(found.n_threads),
         )
 
 
@@ -93,13 +98,18 @@ def load(path: Path) -> PairMatches:
             transform=Transform(matrix) if matrix.size else None,
             failure=str(values["failure"]),
             seconds=float(values["seconds"]),
+            n_threads=int(values["n_threads"]),
         )
     except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise InputError(f"{path}: holds no matches; delete it and run 'midground bench predict' again.") from error
 
 
 def manifest_of(config: BenchConfig, pairs: PairSource, mapper: Mapper) -> dict[str, Any]:
-    """Everything that decides the matches of a run."""
+    """Everything that decides the matches of a run, but for the pixels: of the pairs, names and sizes are hashed.
+
+    Raises:
+        ModelError: The weights of a matcher cannot be read.
+    """
     listed = "\n".join(f"{name} {pairs.hw(index)}" for index, name in enumerate(pairs.names))
     manifest = {
         "schema": _SCHEMA,
@@ -111,6 +121,7 @@ def manifest_of(config: BenchConfig, pairs: PairSource, mapper: Mapper) -> dict[
         },
         "model": {"name": mapper.name, "sha256": mapper.sha256},
         "method": asdict(config.method),
+        "weights": weights_sha256(config.method),
         "protocol": config.protocol,
         "warp": asdict(config.warp),
         "versions": {name: _version(name) for name in _PACKAGES},
@@ -136,6 +147,28 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
         return
     make_folder(folder)
     write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def write_alignment(folder: Path, found: Misregistration) -> None:
+    """Keep how well the pairs of a run are aligned themselves.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_text(folder / ALIGNMENT, json.dumps(found.shifts_px.tolist()) + "\n")
+
+
+def read_alignment(folder: Path) -> Misregistration:
+    """Read how well the pairs of a run are aligned themselves.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    path = folder / ALIGNMENT
+    try:
+        return Misregistration(np.array(json.loads(path.read_text(encoding="utf-8")), np.float64).reshape(-1, 2))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read; delete it and run 'midground bench predict' again.") from error
 
 
 def make_folder(folder: Path) -> None:

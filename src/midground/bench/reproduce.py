@@ -10,33 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from midground.bench.causes import cause_of
 from midground.bench.config import BenchConfig
 from midground.bench.figures import correct_match_curves, examples, matches_of, write_figures
 from midground.bench.methods import MethodConfig
-from midground.bench.misregistration import estimate_misregistration
-from midground.bench.predict import open_bench_pairs, predict
-from midground.bench.published import Similarity, published
+from midground.bench.predict import alignment_of, open_bench_pairs, predict
+from midground.bench.published import published
 from midground.bench.records import make_folder, write_text
-from midground.bench.rows import all_pairs_table, averaged, difference_table, paper_table, published_table
-from midground.bench.scores import Run, read_run
-from midground.bench.tables import Cell, Column, Row, Table
+from midground.bench.rows import all_pairs_table, difference_table, paper_table, published_table
+from midground.bench.scores import Run, read_fits
+from midground.bench.similarity import published_similarity, similarity_table
+from midground.bench.tables import Table
 from midground.core.progress import Progress, silent
-from midground.datasets.base import PairSource
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, DependencyError, ModelError
-from midground.evaluation.config import MatchabilityConfig
-from midground.evaluation.matchability import measure
 from midground.evaluation.side_by_side import mapper_by_name
-from midground.modality.base import Mapper
 
 TRANSFORMATIONS = ("none", "pix2pix", "lsgan", "ours-1", "ours-2")
 """Rows of the paper, by the names that its values have here."""
 _N_EXAMPLES = 5
-_SIMILARITY_COLUMNS = (
-    Column(head="RMSE", digits=2, better="lower"),
-    Column(head="PSNR, dB", digits=2, better="higher"),
-    Column(head="SSIM", digits=2, better="higher"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +82,24 @@ def reproduce(config: ReproduceConfig, folder: Path, *, progress: Progress = sil
     pairs = open_bench_pairs(first)
     make_folder(folder)
     left_out = {name: "no model was given" for name in TRANSFORMATIONS if name not in config.models}
-    runs = {protocol: _runs(config, protocol, folder, left_out, progress) for protocol in config.protocols}
+    fitted = {protocol: _runs(config, protocol, folder, left_out, progress) for protocol in config.protocols}
+    runs = {protocol: [run for run, _ in of_protocol] for protocol, of_protocol in fitted.items()}
     names = {run.folder: run.folder.parent.name for of_protocol in runs.values() for run in of_protocol}
-    similarity = _similarity_table(mappers, pairs, progress)
-    tables = {"table1": similarity, "table1-published": _published_similarity()}
+    tables = {"table1": similarity_table(mappers, pairs, progress), "table1-published": published_similarity()}
     for protocol, of_protocol in runs.items():
         if of_protocol:
             tables[f"table2-{protocol}"] = paper_table(of_protocol, names)
-            refitted = [read_run(run.folder, "affine") for run in of_protocol]
+            refitted = [affine for _, affine in fitted[protocol]]
             tables[f"table2-{protocol}-all-pairs"] = all_pairs_table(refitted, names)
     tables["table2-published"] = published_table(published().matching)
     identity = runs.get("identity", [])
-    tables["table2-difference"] = difference_table(identity, published().matching, names)
-    notes = _notes(config.pairs.path.name, mappers, pairs, left_out, progress)
+    causes = {run.folder: cause_of(run, mappers[names[run.folder]]) for run in identity}
+    tables["table2-difference"] = difference_table(identity, published().matching, names, causes)
+    notes = [
+        f"Pairs: {len(pairs)} of {config.pairs.path.name}. {alignment_of(first, progress)}",
+        *(f"{name}: {mapper.name}." for name, mapper in mappers.items()),
+        *(f"Not run: {name}: {reason}" for name, reason in left_out.items()),
+    ]
     paths = _write_tables(folder, tables, notes)
     best = _best_of_each_model(runs[config.protocols[0]], names)
     index = len(pairs) // 2
@@ -121,7 +118,8 @@ def reproduce(config: ReproduceConfig, folder: Path, *, progress: Progress = sil
 
 def _runs(
     config: ReproduceConfig, protocol: str, folder: Path, left_out: dict[str, str], progress: Progress
-) -> list[Run]:
+) -> list[tuple[Run, Run]]:
+    """Every run under a protocol, with the paper's fit and with affine transforms."""
     runs = []
     for name, model in config.models.items():
         for method, method_config in config.methods.items():
@@ -134,26 +132,9 @@ def _runs(
             except (DependencyError, ModelError) as error:
                 left_out[f"{name} + {method}"] = str(error)
                 continue
-            runs.append(read_run(path))
+            paper, affine = read_fits(path, ("paper", "affine"))
+            runs.append((paper, affine))
     return runs
-
-
-def _similarity_table(mappers: Mapping[str, Mapper], pairs: PairSource, progress: Progress) -> Table:
-    settings = MatchabilityConfig(windows_px=(96,), matchers=(), similarity=True)
-    rows = []
-    for name, mapper in mappers.items():
-        found = measure(mapper, pairs, settings, progress=progress).similarity
-        rows.append(Row((name,), tuple(averaged(found[key]) for key in ("RMSE", "PSNR dB", "SSIM"))))
-    title = f"Likeness of the two images of a pair, {len(pairs)} pairs: mean; (n): over n of them."
-    return Table(title, ("transformation",), _SIMILARITY_COLUMNS, tuple(rows))
-
-
-def _published_similarity() -> Table:
-    def row(one: Similarity) -> Row:
-        return Row((one.model,), (Cell(one.rmse), Cell(one.psnr_db), Cell(one.ssim)))
-
-    title = "Published: likeness of the two images of a pair, MultiSenGE, 14,405 pairs."
-    return Table(title, ("transformation",), _SIMILARITY_COLUMNS, tuple(map(row, published().similarity)))
 
 
 def _best_of_each_model(runs: Sequence[Run], names: Mapping[Path, str]) -> dict[str, Run]:
@@ -168,19 +149,6 @@ def _best_of_each_model(runs: Sequence[Run], names: Mapping[Path, str]) -> dict[
 
 def _merit(run: Run) -> tuple[float, float]:
     return run.success(3.0).value or 0.0, run.cmr_of_all().value or 0.0
-
-
-def _notes(
-    collection: str, mappers: Mapping[str, Mapper], pairs: PairSource, left_out: Mapping[str, str], progress: Progress
-) -> list[str]:
-    """What stands between our numbers and the published ones."""
-    return [
-        f"Pairs: {len(pairs)} of {collection}. {estimate_misregistration(pairs, progress=progress)}",
-        *(f"{name}: {mapper.name}." for name, mapper in mappers.items()),
-        "Our numbers differ from the published ones in data (another collection and sensor mode), in the training "
-        "budget that each model's card states, and in the defects of the public code that are not repeated here.",
-        *(f"Not run: {name}: {reason}" for name, reason in left_out.items()),
-    ]
 
 
 def _write_tables(folder: Path, tables: Mapping[str, Table], notes: Sequence[str]) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from midground.bench.published import Matching
+from midground.bench.published import PUBLISHED_WITH, Matching
 from midground.bench.scores import Run
 from midground.bench.tables import Better, Cell, Column, Row, Table
 from midground.core.metrics import Summary
@@ -52,7 +52,7 @@ def paper_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) -> T
     """
     n_pairs = len(runs[0].scores)
     rows = [Row(_labels(run, names), _paper_cells(run), run.is_control) for run in runs]
-    title = f"Averages as published, protocol {_protocols(runs)}, {n_pairs} pairs; (n): over n of them."
+    title = f"Averages as published, protocol {_protocols(runs)}, {n_pairs} pairs; (n): over n of them.{_guided(runs)}"
     return Table(title, _LABELS, _PAPER_COLUMNS, tuple(rows))
 
 
@@ -83,8 +83,17 @@ def published_table(rows: Sequence[Matching]) -> Table:
     )
 
 
-def difference_table(runs: Sequence[Run], expected: Sequence[Matching], names: Mapping[Path, str]) -> Table:
-    """Our values minus the published ones, for the rows that both have."""
+def difference_table(
+    runs: Sequence[Run], expected: Sequence[Matching], names: Mapping[Path, str], causes: Mapping[Path, str]
+) -> Table:
+    """Our values minus the published ones, for the rows that both have.
+
+    Args:
+        runs: Ours.
+        expected: The published ones.
+        names: What the mapper of a run is called there, by its folder.
+        causes: What a run was made with, likewise.
+    """
     by_row = {(row.model, row.method): row for row in expected}
     rows = []
     for run in runs:
@@ -92,9 +101,14 @@ def difference_table(runs: Sequence[Run], expected: Sequence[Matching], names: M
         if labels in by_row:
             (theirs,) = published_rows([by_row[labels]])
             cells = zip(_paper_cells(run), theirs.cells, strict=True)
-            rows.append(Row(labels, tuple(Cell(_minus(our.value, their.value)) for our, their in cells)))
+            rows.append(
+                Row((*labels, causes[run.folder]), tuple(Cell(_minus(our.value, their.value)) for our, their in cells))
+            )
     columns = tuple(Column(head=column.head, digits=column.digits) for column in _PAPER_COLUMNS)
-    return Table("Ours minus published.", _LABELS, columns, tuple(rows))
+    title = (
+        f"Ours minus published; published are: {PUBLISHED_WITH}. The defects of the public code are not repeated here."
+    )
+    return Table(title, (*_LABELS, "ours"), columns, tuple(rows))
 
 
 def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) -> Table:
@@ -116,13 +130,13 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
             Cell(run.median_ace().value),
             Cell(run.cmr_of_all().value),
             averaged(run.localization_error()),
-            Cell(run.median_seconds()),
+            _seconds(run, runs),
         )
         rows.append(Row(_labels(run, names), cells, run.is_control))
     title = (
         f"Over all pairs, protocol {_protocols(runs)}, {n_pairs} pairs, affine transforms by MAGSAC: shares with 95 % "
         "bootstrap intervals; a median is ∞ where half of the pairs failed; LE5 is over those with a correct match, "
-        "(n) of them."
+        f"(n) of them. {_timed(runs)}{_guided(runs)}"
     )
     return Table(title, _LABELS, _ALL_COLUMNS, tuple(rows))
 
@@ -147,23 +161,48 @@ def overview_table(runs: Sequence[Run]) -> Table:
         cells = []
         for protocol in protocols:
             of_protocol = found.get(protocol)
-            cells += [Cell(None)] * len(_OVERVIEW) if of_protocol is None else _overview_cells(of_protocol)
+            cells += [Cell(None)] * len(_OVERVIEW) if of_protocol is None else _overview_cells(of_protocol, runs)
         rows.append(Row(labels, tuple(cells), next(iter(found.values())).is_control))
     title = (
         f"{len(runs[0].scores)} pairs, affine transforms by MAGSAC: share of all with a corner error below 3 and 5 "
-        "px, correct matches rate of all, localization error (5 px), and seconds a pair."
+        f"px, correct matches rate of all, localization error (5 px), and seconds a pair. {_timed(runs)}{_guided(runs)}"
     )
     return Table(title, _LABELS, tuple(columns), tuple(rows))
 
 
-def _overview_cells(run: Run) -> list[Cell]:
+def _overview_cells(run: Run, runs: Sequence[Run]) -> list[Cell]:
     return [
         Cell(run.success(3.0).value),
         Cell(run.success(5.0).value),
         Cell(run.cmr_of_all().value),
         Cell(run.localization_error().value),
-        Cell(run.median_seconds()),
+        _seconds(run, runs),
     ]
+
+
+def _seconds(run: Run, runs: Sequence[Run]) -> Cell:
+    """Time of a pair, where it can be compared with that of the other rows."""
+    return Cell(run.median_seconds() if _n_threads(runs) is not None else None)
+
+
+def _timed(runs: Sequence[Run]) -> str:
+    n_threads = _n_threads(runs)
+    if n_threads is None:
+        return "No seconds, as not all pairs were matched with the same number of threads a process."
+    return f"Seconds: with {n_threads} thread{'s' if n_threads > 1 else ''} a process."
+
+
+def _n_threads(runs: Sequence[Run]) -> int | None:
+    """Threads that every pair of every run was matched with; None if they differ."""
+    found = {n for run in runs for n in run.n_threads}
+    return found.pop() if len(found) == 1 else None
+
+
+def _guided(runs: Sequence[Run]) -> str:
+    """What has to be known to compare CMR and LE with those of other rows."""
+    if not any(run.guides for run in runs):
+        return ""
+    return " Matches of register are guided: tie points of a search around its own first transform."
 
 
 def _paper_cells(run: Run) -> tuple[Cell, ...]:

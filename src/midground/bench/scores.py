@@ -15,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64
 
-from midground.bench.methods import ContentBlindConfig
+from midground.bench.methods import ContentBlindConfig, RegisterMethodConfig
 from midground.bench.records import MANIFEST, PairMatches, load, pair_file, read_manifest
 from midground.core.metrics import (
+    SUCCESS_ACE_PX,
     Summary,
     ace,
     mean_error_of_successes,
@@ -53,6 +54,8 @@ class PairScore:
     errors_px: Float64[np.ndarray, " n"]
     """Distance of each match from the truth."""
     seconds: float
+    n_threads: int
+    """Processors that the process could use meanwhile."""
 
     def cmr(self, threshold_px: float) -> float | None:
         """Correct matches rate; None without a match."""
@@ -92,12 +95,22 @@ class Run:
         """Whether the method is there to show what a number is worth, not to be compared."""
         return self.method == ContentBlindConfig().name
 
+    @property
+    def guides(self) -> bool:
+        """Whether the matches are those of a search around the method's own first transform."""
+        return self.method == RegisterMethodConfig().name
+
+    @property
+    def n_threads(self) -> tuple[int, ...]:
+        """Processors that a process could use, each number once; a run may be gone on with in another way."""
+        return tuple(sorted({score.n_threads for score in self.scores}))
+
     @cached_property
     def corner_errors_px(self) -> Float64[np.ndarray, " n"]:
         """Average corner error of each pair, infinite for a failure."""
         return np.array([score.ace_px for score in self.scores], np.float64)
 
-    def success(self, threshold_px: float = 40.0) -> Summary:
+    def success(self, threshold_px: float = SUCCESS_ACE_PX) -> Summary:
         """Share of all pairs whose ACE is below a threshold; the paper's SR if it is omitted."""
         return success_rate(self.corner_errors_px, threshold_px=threshold_px)
 
@@ -115,7 +128,7 @@ class Run:
 
     def mean_mma(self) -> Summary:
         """Mean MMA of the successes alone: the paper's average."""
-        successful = [score.mma if score.ace_px < 40.0 else None for score in self.scores]
+        successful = [score.mma if score.ace_px < SUCCESS_ACE_PX else None for score in self.scores]
         return mean_of_defined(successful)
 
     def mean_point_error(self) -> Summary:
@@ -161,6 +174,7 @@ def score(found: PairMatches, fit: Fit = "paper") -> PairScore:
         mma(found.matches, estimate),
         point_errors(found.matches, found.truth),
         found.seconds,
+        found.n_threads,
     )
 
 
@@ -174,6 +188,20 @@ def read_run(folder: Path, fit: Fit = "paper") -> Run:
     Raises:
         InputError: There is no run, or it was not finished.
     """
+    (run,) = read_fits(folder, (fit,))
+    return run
+
+
+def read_fits(folder: Path, fits: Sequence[Fit]) -> tuple[Run, ...]:
+    """Read a run once, and score it with each of several fits.
+
+    Args:
+        folder: Where it lies.
+        fits: How transforms are fitted; a run for each.
+
+    Raises:
+        InputError: There is no run, or it was not finished.
+    """
     manifest = read_manifest(folder)
     n_pairs = int(manifest["pairs"]["n_pairs"])
     missing = sum(not pair_file(folder, index).exists() for index in range(n_pairs))
@@ -181,7 +209,12 @@ def read_run(folder: Path, fit: Fit = "paper") -> Run:
         raise InputError(
             f"{folder}: {missing} of its {n_pairs} pairs were not matched; 'midground bench predict' goes on with it."
         )
-    return Run(folder, manifest, tuple(score(load(pair_file(folder, index)), fit) for index in range(n_pairs)))
+    scores: list[list[PairScore]] = [[] for _ in fits]
+    for index in range(n_pairs):
+        found = load(pair_file(folder, index))
+        for of_fit, fit in zip(scores, fits, strict=True):
+            of_fit.append(score(found, fit))
+    return tuple(Run(folder, manifest, tuple(of_fit)) for of_fit in scores)
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -207,8 +240,12 @@ def require_comparable(runs: Sequence[Run]) -> None:
     rows: dict[tuple[str, str, str], Run] = {}
     for run in runs:
         _require_same(first, run, ("pairs", "versions"))
-        for key in ("model", "method", "warp"):
-            name = run.protocol if key == "warp" else run.model if key == "model" else run.method
+        for key, name in (
+            ("model", run.model),
+            ("method", run.method),
+            ("weights", run.method),
+            ("warp", run.protocol),
+        ):
             _require_same(seen.setdefault((key, name), run), run, (key,))
         other = rows.setdefault((run.protocol, run.model, run.method), run)
         if other is not run:

@@ -23,7 +23,7 @@ def apply(
 ) -> None:
     """Align RASTER with a transform that 'register --save-transform' wrote for the same geometry."""
     warping = options.parse_warping(onto, resampling)
-    sources = [options.existing(path) for path in (transform, raster)]
+    sources = [options.existing(transform), options.existing_raster(raster)]
     with all_or_none(sources) as outputs:
         staged = outputs.add(output)
         from midground.geo.correction import Correction

@@ -83,13 +83,18 @@ def evaluate(
     debug: options.DebugOption = False,
 ) -> None:
     """Measure runs from their matches, without matching again: as the paper averages, and over all pairs."""
+    from midground.bench.records import read_alignment
     from midground.bench.rows import all_pairs_table, overview_table, paper_table
-    from midground.bench.scores import find_runs, read_run, require_comparable
+    from midground.bench.scores import find_runs, read_fits, require_comparable
 
     options.require_known("format", table_format, ("markdown", "latex", "csv"))
-    runs = [read_run(found) for folder in folders for found in find_runs(folder)]
+    fitted = [read_fits(found, ("paper", "affine")) for folder in folders for found in find_runs(folder)]
+    runs, refitted = zip(*fitted, strict=True)
     require_comparable(runs)
-    refitted = [read_run(run.folder, "affine") for run in runs]
+    pairs = runs[0].manifest["pairs"]
+    # A text between tables of another format would be none of it.
+    told = f"{pairs['n_pairs']} pairs of {pairs['name']}. {read_alignment(runs[0].folder)}\n"
+    typer.echo(told, err=table_format != "markdown")
     tables = []
     for protocol in dict.fromkeys(run.protocol for run in runs):
         tables.append(paper_table([run for run in runs if run.protocol == protocol]))
@@ -124,10 +129,6 @@ def read_methods(text: str, settings: list[str]) -> dict[str, MethodConfig]:
     from midground.cli.config_file import resolve_config
 
     names = [*METHODS] if text == "all" else split_names(text)
-    own: dict[str, list[str]] = {name: [] for name in names}
-    for setting in settings:
-        name, _, rest = setting.partition(".")
-        if name not in own or not rest:
-            raise ConfigError(f"--set takes METHOD.KEY=VALUE with one of {', '.join(names)}; found '{setting}'.")
-        own[name].append(rest)
-    return {name: resolve_config(method_config_type(name), settings=own[name]) for name in names}
+    kinds = {name: method_config_type(name) for name in names}
+    own = options.settings_by_name("method", settings, names)
+    return {name: resolve_config(kind, settings=own[name]) for name, kind in kinds.items()}

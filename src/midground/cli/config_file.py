@@ -104,20 +104,26 @@ def _check_keys(kind: type, tree: Mapping[str, Any], where: str, prefix: str = "
                 f"{where}unknown setting '{prefix}{key}'.{_hint(str(key), known)} Known: {', '.join(known)}."
             )
         if isinstance(value, Mapping):
-            nested = _dataclass_for(hints[key], value)
+            nested = _dataclass_for(hints[key], value, where, f"{prefix}{key}")
             if nested is not None:
                 _check_keys(nested, value, where, f"{prefix}{key}.")
 
 
-def _dataclass_for(hint: object, tree: Mapping[str, Any]) -> type | None:
+def _dataclass_for(hint: object, tree: Mapping[str, Any], where: str, key: str) -> type | None:
     """Find the dataclass that a nested mapping describes; among several, the one whose default name it gives."""
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     classes = [member for member in members if isinstance(member, type) and dataclasses.is_dataclass(member)]
-    for member in classes:
-        defaults = {field.name: field.default for field in dataclasses.fields(member)}
-        if len(classes) == 1 or defaults.get("name") == tree.get("name"):
-            return member
-    return None
+    if len(classes) == 1:
+        return classes[0]
+    by_name = {
+        str(field.default): member for member in classes for field in dataclasses.fields(member) if field.name == "name"
+    }
+    if by_name and "name" not in tree:
+        raise ConfigError(
+            f"{where}setting '{key}': there are several kinds, and '{key}.name' does not say which; set it to one of "
+            f"{', '.join(sorted(by_name))}."
+        )
+    return by_name.get(str(tree.get("name")))
 
 
 def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config:

@@ -61,6 +61,10 @@ def evaluate(
     with progress_bars(quiet=quiet) as progress:
         source = open_pairs(read_pairs_config(pairs, pairs_settings), progress=progress)
         chosen = evenly_spread(source, limit)
+        if not any(setting.startswith("windows_px") for setting in settings or ()):
+            smallest_px = min((min(chosen.hw(index)) for index in range(len(chosen))), default=0)
+            fitting = tuple(side_px for side_px in config.windows_px if side_px <= smallest_px)
+            config = dataclasses.replace(config, windows_px=fitting or config.windows_px[-1:])
         for name, mapper in mappers.items():
             # Bundles in two folders may have one name.
             row = name if mapper.name in rows else mapper.name

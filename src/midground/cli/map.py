@@ -46,7 +46,7 @@ def map_images(
         InputConfig,
         options={"modality": modality, "bands": options.parse_bands("--bands", bands), "sar_scale": sar_scale},
     )
-    sources = [options.existing(path) for path in images]
+    sources = [options.existing_raster(path) for path in images]
     with all_or_none(sources) as outputs:
         targets = _plan(outputs, sources, output, out_dir)
         mapper = build_mapper(model)
@@ -85,7 +85,7 @@ def _map(source: Path, out: Path, mapper: Mapper, config: InputConfig, *, progre
     from midground.registration.inputs import open_sources
 
     # Images are opened in pairs; what is decided about one of known modality does not depend on the other.
-    opened, _ = open_sources(source, source, (config, config), mapper.inputs)
+    opened, _ = open_sources(source, source, (config, config), mapper.inputs, band_options=("--bands", "--bands"))
     shared = mapper.map(opened.unit(opened.grid, mapper.inputs[opened.modality]), opened.modality, progress=progress)
     channels = np.where(shared.valid, shared.channels, np.float32(np.nan))
     names = tuple(f"{mapper.name} {index}" for index in range(1, shared.n_channels + 1))

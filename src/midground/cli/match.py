@@ -16,7 +16,6 @@ from midground.cli.outputs import all_or_none, write_text
 from midground.cli.progress import progress_bars
 from midground.cli.results import STDOUT
 from midground.cli.tables import aligned
-from midground.errors import ConfigError
 
 if TYPE_CHECKING:
     from midground.matching.configs import MatcherConfig
@@ -48,6 +47,8 @@ def match(
     transform: Annotated[
         str, typer.Option("--transform", metavar="KIND", help="translation, similarity, affine or homography.")
     ] = "affine",
+    bands_moving: options.BandsMovingOption = None,
+    bands_fixed: options.BandsFixedOption = None,
     moving_modality: options.ModalityOption = None,
     fixed_modality: options.ModalityOption = None,
     sar_scale: options.SarScaleOption = None,
@@ -81,11 +82,15 @@ def match(
     options.require_known("transform", transform, TRANSFORM_KINDS)
     if output is not None:
         options.require_known("picture format", output.suffix.lower(), (".jpg", ".png"))
+    bands = (
+        options.parse_bands("--bands-moving", bands_moving),
+        options.parse_bands("--bands-fixed", bands_fixed),
+    )
     inputs = [
-        resolve_config(InputConfig, options={"modality": modality, "sar_scale": sar_scale})
-        for modality in (moving_modality, fixed_modality)
+        resolve_config(InputConfig, options={"modality": modality, "bands": chosen, "sar_scale": sar_scale})
+        for modality, chosen in zip((moving_modality, fixed_modality), bands, strict=True)
     ]
-    sources = [options.existing(path) for path in (moving, fixed)]
+    sources = [options.existing_raster(path) for path in (moving, fixed)]
     is_stdout_taken = json_file == STDOUT
     with all_or_none(sources) as outputs:
         picture = None if output is None else outputs.add(output)
@@ -118,17 +123,8 @@ def _configs(matcher: str, settings: Sequence[str], *, allow_download: bool) -> 
     names = list(MATCHERS if matcher == ALL else dict.fromkeys(matcher.split(",")))
     for name in names:
         options.require_known("matcher", name, [*MATCHERS, ALL])
-    for setting in settings:
-        if setting.partition(".")[0] not in names:
-            raise ConfigError(
-                f"--set takes MATCHER.KEY=VALUE where several matchers are compared ({', '.join(names)}), "
-                f"for instance sift.ratio=0.9; found '{setting}'."
-            )
-    configs = {}
-    for name in names:
-        own = [setting.removeprefix(f"{name}.") for setting in settings if setting.startswith(f"{name}.")]
-        configs[name] = _config(name, own, allow_download=allow_download)
-    return configs
+    own = options.settings_by_name("matcher", settings, names)
+    return {name: _config(name, own[name], allow_download=allow_download) for name in names}
 
 
 def _config(name: str, settings: Sequence[str], *, allow_download: bool) -> MatcherConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -50,6 +50,12 @@ MethodSettingsOption = Annotated[
     typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")]
+BandsFixedOption = Annotated[
+    str | None, typer.Option("--bands-fixed", metavar="N,N,N", help="Bands of the fixed image to use, from 1.")
+]
+BandsMovingOption = Annotated[
+    str | None, typer.Option("--bands-moving", metavar="N,N,N", help="Bands of the moving image to use, from 1.")
+]
 SarScaleOption = Annotated[
     str | None,
     typer.Option("--sar-scale", metavar="SCALE", help="Scale of the SAR values: power, amplitude, db or 8bit."),
@@ -106,6 +112,29 @@ def parse_shift(option: str, text: str | None) -> tuple[float, float] | None:
     return east, north
 
 
+def settings_by_name(kind: str, settings: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Settings of each of several things from ``NAME.KEY=VALUE``, without the name.
+
+    Args:
+        kind: What the names name, such as ``"matcher"``, for the message.
+        settings: Values of ``--set``.
+        names: All that are named; each is a key of the result.
+
+    Raises:
+        ConfigError: A setting does not begin with one of them.
+    """
+    own: dict[str, list[str]] = {name: [] for name in names}
+    for setting in settings:
+        name, _, rest = setting.partition(".")
+        if name not in own or not rest:
+            raise ConfigError(
+                f"--set takes {kind.upper()}.KEY=VALUE with one of {', '.join(names)} for {kind.upper()}; "
+                f"found '{setting}'."
+            )
+        own[name].append(rest)
+    return own
+
+
 def require_known(kind: str, name: str, known: Iterable[str]) -> str:
     """Give a name back if it is in a table.
 
@@ -158,6 +187,17 @@ def read_known_transform(path: Path) -> Transform:
         raise InputError(
             f"{path}: holds no 3×3 matrix 'fixed_from_moving'; give the truth.json of a simulation."
         ) from error
+
+
+def existing_raster(path: Path) -> Path:
+    """Give a path back if there is a file, or if only GDAL can tell, as of a subdataset ``GPKG:file.gpkg:table``.
+
+    Raises:
+        InputError: There is none.
+    """
+    from midground.geo.raster import is_gdal_name
+
+    return path if is_gdal_name(path) else existing(path)
 
 
 def existing(path: Path) -> Path:

@@ -60,12 +60,8 @@ def register(
     gsd: Annotated[
         float | None, typer.Option(metavar="METRES", help="Pixel size to work at; chosen from the images if omitted.")
     ] = None,
-    bands_fixed: Annotated[
-        str | None, typer.Option(metavar="N,N,N", help="Bands of the fixed image to use, from 1.")
-    ] = None,
-    bands_moving: Annotated[
-        str | None, typer.Option(metavar="N,N,N", help="Bands of the moving image to use, from 1.")
-    ] = None,
+    bands_fixed: options.BandsFixedOption = None,
+    bands_moving: options.BandsMovingOption = None,
     fixed_modality: options.ModalityOption = None,
     moving_modality: options.ModalityOption = None,
     sar_scale: options.SarScaleOption = None,
@@ -108,7 +104,8 @@ def register(
     chosen = resolve_config(RegisterConfig, file=config, settings=settings or (), options=explicit)
     warping = options.parse_warping(onto, resampling)
     known = None if truth is None else options.read_known_transform(truth)
-    sources = [options.existing(path) for path in (fixed, moving, config, truth) if path is not None]
+    sources = [options.existing_raster(path) for path in (fixed, moving)]
+    sources += [options.existing(path) for path in (config, truth) if path is not None]
     is_stdout_taken = json_file == STDOUT
     named = ResultFiles(
         aligned=output,

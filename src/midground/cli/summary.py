@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def summarise(result: Registration, written: Sequence[Path], known: Transform | None) -> str:
-    """Put the verdict, the reasons, the numbers and the files into lines.
+    """Put the verdict, the reasons, the numbers, how the images were read, and the files into lines.
 
     Args:
         result: The registration.
@@ -32,6 +32,9 @@ def summarise(result: Registration, written: Sequence[Path], known: Transform | 
         rows.append(("Error against truth", *_error_against(known, result)))
     width = max(len(label) for label, _, _ in rows)
     lines += [f"{label:<{width}}  {value}  ({detail})" for label, value, detail in rows]
+    lines += ["", "Read as:"]
+    for role, image in (("fixed", result.inputs.fixed), ("moving", result.inputs.moving)):
+        lines.append(f"  {role:<6}  {'; '.join(image.assumptions) or image.modality}")
     if written:
         lines += ["", "Written:", *(f"  {path}" for path in written)]
     return "\n".join(lines)

@@ -79,3 +79,10 @@ class Image:
             channels[:, inside[0], inside[1]] = self.channels[:, rows, columns]
             valid[inside] = self.valid[rows, columns]
         return Image(channels, valid)
+
+
+def three_channels(image: Image) -> Image:
+    """At most three channels, evenly chosen, to be seen as colours."""
+    if image.n_channels <= 3:
+        return image
+    return Image(image.channels[np.arange(3) * image.n_channels // 3], image.valid)

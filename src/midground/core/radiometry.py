@@ -64,20 +64,38 @@ def detect_sar_scale(image: Image, dtype: str) -> ScaleGuess:
     return ScaleGuess("amplitude", f"positive values, median {median:.4g}: taken as linear amplitude")
 
 
-def to_log_scale(image: Image, scale: SarScale) -> Image:
-    """Bring SAR values to decibels; 8-bit and decibel values pass unchanged.
+def log_floor(image: Image, scale: SarScale) -> float | None:
+    """Smallest positive value of a scene: smaller ones hold no signal. None for 8-bit and decibel values.
 
-    Linear values that are not positive hold no signal: they become the smallest positive value of the image.
+    Raises:
+        InputError: No valid pixel is positive.
     """
     if scale in ("db", "8bit"):
-        return image
+        return None
     positive = image.channels[(image.channels > 0) & image.valid]
     if positive.size == 0:
         raise InputError(
             f"The SAR image holds no positive value, so it cannot be {scale} (choose another --sar-scale)."
         )
+    return float(positive.min())
+
+
+def to_log_scale(image: Image, scale: SarScale, *, floor: float | None = None) -> Image:
+    """Bring SAR values to decibels; 8-bit and decibel values pass unchanged.
+
+    Args:
+        image: A scene, or a window of one.
+        scale: What the values are.
+        floor: Linear value that smaller ones become, from :func:`log_floor` of the scene; the image's own if omitted.
+
+    Raises:
+        InputError: Linear values without a floor, none of them positive.
+    """
+    if scale in ("db", "8bit"):
+        return image
+    lowest = log_floor(image, scale) if floor is None else floor
     factor = np.float32(10 if scale == "power" else 20)
-    channels = factor * np.log10(np.maximum(image.channels, positive.min()))
+    channels = factor * np.log10(np.maximum(image.channels, np.float32(lowest)))
     return Image(np.where(image.valid, channels, np.float32(0)), image.valid)
 
 

@@ -1,10 +1,22 @@
-"""Settings as they are stored, and where two of them differ."""
+"""Settings: refused out of range, as they are stored, and where two of them differ."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from midground.errors import ConfigError
+
+
+def require(condition: bool, message: str) -> None:
+    """Refuse a setting, with a message, unless a condition holds.
+
+    Raises:
+        ConfigError: It does not hold.
+    """
+    if not condition:
+        raise ConfigError(message)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from midground.core.files import whole_file
 from midground.core.image import Image
 from midground.datasets.base import Pair, PixelWindow, Profile, RawPairs
 from midground.datasets.radiometry import Radiometry
 from midground.datasets.scaled import ScaledPairs
-from midground.errors import OutputError
 
 Georeference = tuple[str | None, tuple[float, ...]]
 """Coordinate reference system, and six coefficients from pixels to map coordinates."""
@@ -74,14 +74,7 @@ def write_eight_bit(path: Path, image: Image, georeference: Georeference) -> Non
         options |= {"compress": "deflate"}
         if crs is not None:
             options |= {"crs": crs, "transform": Affine(*transform)}
-    # Always the same name, so that the next run replaces what a killed one has left.
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(unfinished, "w", **options) as target:
-                target.write(image.channels.astype(np.uint8))
-        unfinished.replace(path)
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        unfinished.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error}); free some space or choose another folder.") from error
+    with whole_file(path, RasterioError, CPLE_BaseError) as unfinished, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(unfinished, "w", **options) as target:
+            target.write(image.channels.astype(np.uint8))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
+from midground.core.files import whole_folder
 from midground.core.image import Image
 from midground.core.progress import Progress, silent
 from midground.datasets.archive import INDEX_FILE, Entry, Index, Shard
@@ -47,20 +46,9 @@ def pack(source: RawPairs, folder: Path, *, shard_bytes: int = SHARD_BYTES, prog
         raise ConfigError(f"A shard must have {_MIN_SHARD_BYTES} bytes or more, found {shard_bytes}.")
     if folder.exists():
         raise OutputError(f"{folder}: exists already; choose another folder, or remove it.")
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    try:
-        fresh = scratch / "pairs"
-        fresh.mkdir()
+    with whole_folder(folder) as fresh:
         index = _write_shards(source, fresh, shard_bytes, progress)
         (fresh / INDEX_FILE).write_text(index.to_json(), encoding="utf-8")
-        fresh.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return PackedPairs(folder)
 
 

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
+from midground.core.files import write_text
 from midground.core.progress import Progress, silent
 from midground.datasets.catalogue import PairsConfig, collection_kind, scan_files
 from midground.datasets.files import FilePairs
@@ -22,7 +21,7 @@ from midground.datasets.measure import measure_limits
 from midground.datasets.packing import pack
 from midground.datasets.processes import in_chunks
 from midground.datasets.radiometry import Radiometry
-from midground.datasets.splits import divide_by_place
+from midground.datasets.splits import divide_by_place, spread_indices
 from midground.errors import ConfigError, InputError, OutputError, unknown_name
 
 PreparedFormat = Literal["tif", "png", "packed", "lists"]
@@ -89,7 +88,7 @@ def prepare(
         ConfigError: A setting does not fit the dataset.
     """
     listing = scan_files(pairs)
-    files = _spread(listing.pairs, config.limit)
+    files = [listing.pairs[index] for index in spread_indices(len(listing.pairs), config.limit)]
     if not files:
         raise InputError(f"{pairs.path}: there is no pair of images here; check the folder and the name of the layout.")
     source = _open(files, _with_bands(pairs))
@@ -102,18 +101,12 @@ def prepare(
             limits = measure_limits(source, sar_scale=pairs.sar_scale, n_workers=config.n_workers, progress=progress)
         record = {**plan, "radiometry": None if limits is None else asdict(limits)}
         _make_folder(folder)
-        _write_text(folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
+        write_text(folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
     if record["radiometry"] is not None:
         _write_images(source, _radiometry(record["radiometry"], folder), folder, config, progress)
     for part, names in parts.items():
-        _write_text(folder / f"{part}.txt", "".join(f"{name}\n" for name in names))
+        write_text(folder / f"{part}.txt", "".join(f"{name}\n" for name in names))
     return Prepared(n_left_out=len(listing.problems), parts=parts)
-
-
-def _spread(files: Sequence[PairFiles], limit: int | None) -> tuple[PairFiles, ...]:
-    if limit is None or limit >= len(files):
-        return tuple(files)
-    return tuple(files[index] for index in np.linspace(0, len(files) - 1, limit).round().astype(int))
 
 
 def _with_bands(pairs: PairsConfig) -> PairsConfig:
@@ -243,12 +236,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be created ({error.strerror}).") from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -47,8 +47,13 @@ class Subset:
 
 def evenly_spread(source: PairSource, limit: int | None) -> Subset:
     """So many pairs of a collection, evenly spread, the first one among them; all if there are no more, or no limit."""
-    n = min(len(source), limit or len(source))
-    return Subset(source, [index * len(source) // n for index in range(n)])
+    return Subset(source, spread_indices(len(source), limit))
+
+
+def spread_indices(n: int, limit: int | None) -> list[int]:
+    """So many numbers from 0 to below n, evenly spread, 0 among them; all if there are no more, or no limit."""
+    n_chosen = min(n, limit or n)
+    return [index * n // n_chosen for index in range(n_chosen)]
 
 
 def split_by_place(

@@ -93,10 +93,17 @@ def measure(
         progress: Told after every pair.
 
     Raises:
-        InputError: There is no pair.
+        InputError: There is no pair, or windows do not fit into one.
     """
     if len(pairs) == 0:
         raise InputError("The collection holds no pair to measure on.")
+    for index, name in enumerate(pairs.names):
+        height, width = pairs.hw(index)
+        if max(config.windows_px) > min(height, width):
+            raise InputError(
+                f"Windows of {max(config.windows_px)} px do not fit into the pair '{name}' of {height} × {width} px: "
+                "choose a smaller windows_px, or leave the pair out."
+            )
     matchers = {name: build_matcher(name) for name in config.matchers}
     rows = []
     for index in range(len(pairs)):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.env import Env
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -27,10 +28,12 @@ def quiet() -> Iterator[None]:
 @contextmanager
 def opened(path: Path) -> Iterator[DatasetReader]:
     """Open a raster for reading, without the warning; GDAL's errors pass."""
-    with quiet():
-        dataset = rasterio.open(path)
-    with dataset:
-        yield dataset
+    # GDAL's short cut for whole PNG images takes a truncated one without an error.
+    with Env(GDAL_PNG_WHOLE_IMAGE_OPTIM="NO"):
+        with quiet():
+            dataset = rasterio.open(path)
+        with dataset:
+            yield dataset
 
 
 def brief(error: BaseException) -> str:

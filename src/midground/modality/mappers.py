@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from midground.modality.base import Mapper
-from midground.modality.catalogue import bundle_names, find_bundle
+from midground.modality.catalogue import find_bundle
 from midground.modality.learned import LearnedMapper
 from midground.modality.structure import GreyMapper, StructureMapper
 
@@ -19,11 +19,6 @@ MAPPERS: MappingProxyType[str, Callable[[], Mapper]] = MappingProxyType(
     }
 )
 """Mappers without a model. Any other name is looked up among the learned bundles; ``default`` is the shipped one."""
-
-
-def mapper_names() -> tuple[str, ...]:
-    """All names that :func:`build_mapper` knows."""
-    return (*sorted(MAPPERS), "default", *sorted(bundle_names()))
 
 
 def build_mapper(name: str | Path) -> Mapper:

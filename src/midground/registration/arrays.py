@@ -140,13 +140,7 @@ def _best_by_content(run: Run, search_px: int | None) -> ContentAttempt:
     working = map_values(fixed, fixed_values, moving, warped, run.mappers)
     guided = _knowing_rotation(_attempt(run, working, _SIMILARITY_REACH_PX), similarity)
     by_similarity = ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse())
-    return min(whole, by_similarity, key=_rank)
-
-
-def _rank(found: ContentAttempt) -> tuple[int, float]:
-    """The better verdict first, then the higher trust."""
-    judgement = found.best.judgement
-    return ("accept", "suspect", "reject").index(judgement.verdict), -judgement.trust
+    return min(whole, by_similarity, key=lambda found: found.best.judgement.rank)
 
 
 def _knowing_rotation(found: Attempt, similarity: FoundSimilarity) -> Attempt:

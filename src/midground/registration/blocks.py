@@ -1,6 +1,7 @@
 """Large scenes: a transform found on a reduced grid is refined with tie points from blocks at full resolution.
 
-Memory does not grow with the scene: one block at a time is read, mapped and matched.
+Memory does not grow with the scene: one block at a time is read, mapped and matched. Blocks are searched close to the
+transform, so they measure how good it is, and do not testify that it was found: trust stays that of the reduced grid.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from midground.errors import RegistrationError
 from midground.geo.grid import Grid
 from midground.matching.template import TemplateMatcher, TemplateMatches
 from midground.registration.inputs import map_pair
-from midground.registration.level import Attempt, halves_distance_px, overlap_mask, search_evidence
+from midground.registration.level import Attempt, halves_distance_px, overlap_mask
 from midground.registration.pair import TiePointSearch, fit_tie_points
 from midground.registration.run import Run
 from midground.registration.validation import coverage
@@ -59,7 +60,6 @@ def refine_in_blocks(run: Run, coarse_grid: Grid, grid: Grid, best: Attempt) -> 
     used = search.matches.select(search.inliers)
     evidence = replace(
         best.evidence,
-        search=search_evidence(search, best.coarse, len(corners) * (BLOCK_PX / run.config.template.window_px) ** 2),
         n_matches=len(search.matches),
         n_inliers=len(used),
         coverage=_coverage(best, search, fine_from_coarse, factor),
@@ -67,6 +67,7 @@ def refine_in_blocks(run: Run, coarse_grid: Grid, grid: Grid, best: Attempt) -> 
         transform_std_px=search.held_out.transform_std_px,
         halves_px=halves_distance_px(search, grid.hw),
         deviation=search.transform,
+        n_blocks=len(corners),
     )
     return Attempt(best.pairs, best.coarse, search, best.witness, evidence, judge(evidence))
 

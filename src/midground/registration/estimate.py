@@ -25,8 +25,6 @@ class Estimate:
     """Fixed from moving."""
     inliers: Bool[np.ndarray, " n"]
     """In the order of the matches given."""
-    n_iterations: int
-    """Bound on the models tried."""
 
 
 def estimate_transform(
@@ -67,7 +65,7 @@ def estimate_transform(
         )
     if config.refine:
         transform, inliers = _refine(transform, inliers, matches, kind, config)
-    return Estimate(transform, inliers, config.max_iterations)
+    return Estimate(transform, inliers)
 
 
 def residuals_px(transform: Transform, matches: Correspondences) -> Float64[np.ndarray, " n"]:
@@ -221,7 +219,10 @@ def _fit_homography(matches: Correspondences, weight: np.ndarray) -> Transform:
     rows_u = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u], axis=1)
     rows_v = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v], axis=1)
     root = np.sqrt(weight)[:, None]
-    _, spread, basis = np.linalg.svd(np.vstack([rows_u * root, rows_v * root]))
+    # The triangle has the same singular values and right vectors, and at most nine rows. Its basis is whole: four
+    # points give eight rows, and the solution is the ninth vector.
+    triangle = np.linalg.qr(np.vstack([rows_u * root, rows_v * root]), mode="r")
+    _, spread, basis = np.linalg.svd(triangle)
     matrix = np.linalg.inv(from_fixed) @ basis[-1].reshape(3, 3) @ from_moving
     # A second direction without constraint, the eighth of nine, leaves the solution open.
     is_open = spread[7] < 1e-7 * spread[0]

@@ -46,10 +46,14 @@ class SearchEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known about a transform. Pixels are those of the working grid."""
+    """What is known about a transform. Pixels are those of the working grid.
+
+    Of a large scene, ``search``, ``at_edge`` and the witness are those of the reduced grid, on which the transform was
+    found; everything else is of the tie points in blocks of the finer one.
+    """
 
     search: SearchEvidence
-    """What the search that gave the transform saw."""
+    """What the search that found the transform saw."""
     n_matches: int
     """Matches of the search around the transform."""
     n_inliers: int
@@ -76,6 +80,8 @@ class Evidence:
     """Whether the working grid comes from the images' georeference."""
     rotation_ratio: float | None = None
     """Score of the rotation that was searched and found, over the best at other rotations; None without a search."""
+    n_blocks: int | None = None
+    """Blocks of a finer grid that tie points were searched in, around the transform; None without a finer grid."""
 
 
 FEATURES = ("peak_ratio", "matched", "support", "residual")

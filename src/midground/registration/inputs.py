@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from midground.core.image import Image
-from midground.core.radiometry import SarScale, detect_sar_scale, scene_limits, to_log_scale, to_unit
+from midground.core.radiometry import SarScale, detect_sar_scale, log_floor, scene_limits, to_log_scale, to_unit
 from midground.errors import InputError
 from midground.geo.grid import Grid
 from midground.geo.raster import RasterInfo, open_raster, read_native, read_on_grid
@@ -36,7 +36,7 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input with everything that had to be decided about it. Limits are those of the whole scene."""
+    """One input with everything that had to be decided about it. Floor and limits are those of the whole scene."""
 
     modality: Modality
     bands: tuple[int, ...]
@@ -44,6 +44,8 @@ class Source:
     overview: Image
     """The chosen bands of the whole scene, reduced; decibels for linear SAR."""
     scale: SarScale | None
+    floor: float | None
+    """Linear value that smaller ones become before the logarithm is taken; None where none is taken."""
     read: Callable[[Grid], Image]
     """Raw values of the chosen bands on a grid."""
     grid: Grid
@@ -57,7 +59,7 @@ class Source:
     def log_scaled(self, grid: Grid) -> Image:
         """The chosen bands on a grid; decibels for linear SAR."""
         raw = self.read(grid)
-        return raw if self.scale is None or not raw.valid.any() else to_log_scale(raw, self.scale)
+        return raw if self.scale is None else to_log_scale(raw, self.scale, floor=self.floor)
 
     def to_unit(self, image: Image, spec: InputSpec) -> Image:
         """Scale values read by :meth:`log_scaled` as a mapper wants them."""
@@ -75,7 +77,12 @@ def _is_stretched(limits: np.ndarray) -> bool:
 
 
 def open_sources(
-    fixed: Path, moving: Path, configs: tuple[InputConfig, InputConfig], specs: Mapping[Modality, InputSpec]
+    fixed: Path,
+    moving: Path,
+    configs: tuple[InputConfig, InputConfig],
+    specs: Mapping[Modality, InputSpec],
+    *,
+    band_options: tuple[str, str] = ("--bands-fixed", "--bands-moving"),
 ) -> tuple[Source, Source]:
     """Open both rasters, and decide modality, bands and scale of each.
 
@@ -84,6 +91,7 @@ def open_sources(
         moving: The image that is brought onto it.
         configs: What the user said about each.
         specs: Bands that the mappers want, per modality.
+        band_options: The options that name bands of each, for messages.
 
     Raises:
         InputError: A raster cannot be used; the message names it.
@@ -101,8 +109,8 @@ def open_sources(
             check_modality(modality, _descriptions(raster), name=str(raster.path))
     modalities = settle_modalities(named, guesses)
     fixed_source, moving_source = (
-        _open(raster, modality, sentence, config, specs[modality])
-        for raster, (modality, sentence), config in zip(rasters, modalities, configs, strict=True)
+        _open(raster, modality, sentence, config, specs[modality], option)
+        for raster, (modality, sentence), config, option in zip(rasters, modalities, configs, band_options, strict=True)
     )
     return fixed_source, moving_source
 
@@ -139,7 +147,7 @@ def array_source(array: Image, modality: Modality, config: InputConfig, dtype: s
         raise InputError(f"The {modality} image holds no valid pixel.")
     _require_contrast(array, f"The {modality} image")
     scale, reason = _sar_scale(array, dtype, config) if modality == "sar" else (None, "")
-    overview = array if scale is None else to_log_scale(array, scale)
+    floor, overview = _decibels(array, scale)
     info = InputInfo(
         path=None,
         hw=array.hw,
@@ -155,7 +163,7 @@ def array_source(array: Image, modality: Modality, config: InputConfig, dtype: s
     def read(wanted: Grid) -> Image:
         return _resized(array, wanted.hw)
 
-    return Source(modality, info.bands, info.assumptions, overview, scale, read, grid, info)
+    return Source(modality, info.bands, info.assumptions, overview, scale, floor, read, grid, info)
 
 
 def map_pair(
@@ -199,9 +207,11 @@ def _resized(image: Image, hw: tuple[int, int]) -> Image:
     return Image(np.where(valid, channels / np.maximum(share, 0.5), np.float32(0)).astype(np.float32), valid)
 
 
-def _open(raster: RasterInfo, modality: Modality, sentence: str, config: InputConfig, spec: InputSpec) -> Source:
+def _open(
+    raster: RasterInfo, modality: Modality, sentence: str, config: InputConfig, spec: InputSpec, band_option: str
+) -> Source:
     choice = choose_bands(
-        _descriptions(raster), len(raster.data_bands), spec.bands, config.bands, modality, name=str(raster.path)
+        _descriptions(raster), spec.bands, config.bands, modality, name=str(raster.path), option=band_option
     )
     bands = tuple(raster.data_bands[index - 1] for index in choice.indices)
     overview = read_native(raster, bands, max_hw=_OVERVIEW_PX)
@@ -210,24 +220,35 @@ def _open(raster: RasterInfo, modality: Modality, sentence: str, config: InputCo
         raise InputError(f"{raster.path}: no pixel of band {listed} holds data (nodata, NaN or masked everywhere).")
     _require_contrast(overview, f"{raster.path}")
     scale, reason = _sar_scale(overview, raster.dtypes[0], config) if modality == "sar" else (None, "")
-    assumptions = tuple(text for text in (sentence, choice.sentence, reason) if text)
+    assumptions = tuple(text for text in (sentence, choice.sentence, reason, _stretch(raster.grid)) if text)
     info = InputInfo(
         path=str(raster.path),
         hw=raster.grid.hw,
         n_bands=raster.n_bands,
         dtype=raster.dtypes[0],
         crs=raster.grid.crs,
-        gsd_m=raster.grid.gsd_m,
+        gsd_m=raster.grid.ground_gsd_m,
         modality=modality,
         bands=bands,
         assumptions=assumptions,
     )
-    log_scaled = overview if scale is None else to_log_scale(overview, scale)
+    floor, log_scaled = _decibels(overview, scale)
 
     def read(grid: Grid) -> Image:
         return read_on_grid(raster, bands, grid)
 
-    return Source(modality, bands, assumptions, log_scaled, scale, read, raster.grid, info)
+    return Source(modality, bands, assumptions, log_scaled, scale, floor, read, raster.grid, info)
+
+
+def _stretch(grid: Grid) -> str:
+    """Say it where metres of the map are not metres on the ground; empty elsewhere."""
+    stated, on_the_ground = grid.gsd_m, grid.ground_gsd_m
+    if stated is None or on_the_ground is None or stated == on_the_ground:
+        return ""
+    return (
+        f"a metre of its map is {on_the_ground / stated:.2f} m on the ground here, by its projection; shifts and "
+        "search ranges are in metres of the map"
+    )
 
 
 def _sar_scale(image: Image, dtype: str, config: InputConfig) -> tuple[SarScale, str]:
@@ -235,6 +256,14 @@ def _sar_scale(image: Image, dtype: str, config: InputConfig) -> tuple[SarScale,
         return config.sar_scale, ""
     guess = detect_sar_scale(image, dtype)
     return guess.scale, guess.reason
+
+
+def _decibels(scene: Image, scale: SarScale | None) -> tuple[float | None, Image]:
+    """The floor of a whole scene, and the scene above it; decibels for linear SAR."""
+    if scale is None:
+        return None, scene
+    floor = log_floor(scene, scale)
+    return floor, to_log_scale(scene, scale, floor=floor)
 
 
 def _require_contrast(image: Image, what: str) -> None:

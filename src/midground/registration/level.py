@@ -76,8 +76,7 @@ def attempt(
         if best.judgement.verdict == "accept":
             break
         second = _follow(pairs[:1], other, None, config, georeferenced=georeferenced, progress=progress)
-        if second.judgement.trust > best.judgement.trust:
-            best = second
+        best = min(best, second, key=lambda one: one.judgement.rank)
     return best
 
 

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
-from midground.core.image import Image
+from midground.core.image import three_channels
+from midground.core.settings import plain
 from midground.core.transforms import Transform
 from midground.geo.correction import Correction
 from midground.geo.grid import Grid, map_points
@@ -49,7 +49,7 @@ class Frame:
             lambda points: map_points(points, working, fixed),
             lambda points: map_points(points, working, moving),
             ratio,
-            working.gsd_m,
+            working.ground_gsd_m,
         )
 
     @classmethod
@@ -104,24 +104,13 @@ def assemble(run: Run, best: Attempt, frame: Frame, shown: Shown, correction: Co
         lead=run.mappers[0].name,
         inputs=Inputs(fixed=run.fixed.info, moving=moving.info),
         model=None if learned is None else ModelInfo(name=learned.name, sha256=learned.sha256),
-        config={item.name: plain(getattr(config, item.name)) for item in dataclasses.fields(config)},
+        config=plain(dataclasses.asdict(config)),
         version=installed_version("midground"),
         seed=config.seed,
         timings_s=run.watch.total(),
         evidence=best.evidence,
         previews=_previews(shown),
     )
-
-
-def plain(value: object) -> object:
-    """A config as plain values for JSON."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    return value
 
 
 def _tie_points(best: Attempt, frame: Frame, correction: Correction | None, moving: Grid) -> TiePoints:
@@ -182,18 +171,11 @@ def _previews(shown: Shown) -> Previews:
         fixed=reduce(working.fixed, factor),
         moving_before=reduce(working.moving, factor),
         moving_after=None if after is None else reduce(after, factor),
-        shared_fixed=reduce(_three_channels(shared.fixed), factor),
-        shared_moving=reduce(_three_channels(shared.moving), factor),
+        shared_by=shared.name,
+        shared_fixed=reduce(three_channels(shared.fixed), factor),
+        shared_moving=reduce(three_channels(shared.moving), factor),
         preview_from_fixed=preview_from_working @ np.linalg.inv(fixed_from_working),
     )
-
-
-def _three_channels(image: Image) -> Image:
-    """At most three channels to show: evenly chosen."""
-    if image.n_channels <= 3:
-        return image
-    chosen = np.arange(3) * image.n_channels // 3
-    return Image(image.channels[chosen], image.valid)
 
 
 def _rms(values: np.ndarray) -> float | None:

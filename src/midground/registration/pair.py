@@ -37,9 +37,10 @@ class TiePointSearch:
     """Matches of the search around the first estimate, outliers included."""
     inliers: Bool[np.ndarray, " n"]
     blind: TemplateMatches
-    """Matches of the search over the whole range, made before any transform was known."""
+    """Matches of the first search: over the whole range, before any transform was known; in blocks of a large scene,
+    around the transform of the reduced grid."""
     blind_support: float
-    """Share of them that agree with the transform; chance alone gives a few per cent."""
+    """Share of them that agree with the transform; over the whole range, chance alone gives a few per cent."""
     held_out: HeldOut
 
 
@@ -81,7 +82,7 @@ def fit_tie_points(
 
     Args:
         name: The mapper.
-        blind: Matches made before a transform was known.
+        blind: Matches of the first search.
         matches: Matches to fit.
         prior: What was expected before any match was seen; its linear part is the prior of the fit.
         config: Transform and estimate settings.

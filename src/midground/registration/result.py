@@ -76,6 +76,8 @@ class Previews:
     """Moving image where its georeference puts it."""
     moving_after: Image | None
     """Moving image where the registration puts it; None if no transform was found."""
+    shared_by: str
+    """The mapper that made the next two."""
     shared_fixed: Image
     """Fixed image mapped to the shared modality."""
     shared_moving: Image

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from midground.core.correspondences import Correspondences
+from midground.core.metrics import ce90
 from midground.core.transforms import MIN_MATCHES, Transform, TransformKind
 from midground.errors import NoConsensusError
 from midground.registration.estimate import confidence_weight, fit_least_squares, residuals_px
@@ -83,7 +84,7 @@ def hold_out(
         return HeldOut(residual, None, None, None)
     return HeldOut(
         residual,
-        float(np.percentile(supporting, 90)),
+        ce90(supporting),
         float(np.sqrt((supporting**2).mean())),
         _jackknife_std_px(transforms, hw),
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from midground.registration.evidence import Evidence, trust
 
 Verdict = Literal["accept", "suspect", "reject"]
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""The best first."""
 
 
 class Level(IntEnum):
@@ -42,6 +44,11 @@ class Judgement:
     reasons: tuple[str, ...]
     expected_error_px: float | None
     trust: float
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts judgements, the best first: the better verdict, then the higher trust."""
+        return _VERDICTS.index(self.verdict), -self.trust
 
 
 MIN_TRUST = (0.7, 0.93)
@@ -75,14 +82,19 @@ def judge(evidence: Evidence) -> Judgement:
         order = [check for check in order if check.level > Level.GOOD] + [
             check for check in order if check.level == Level.GOOD
         ]
-    verdict: Verdict = ("accept", "suspect", "reject")[worst]
     return Judgement(
-        verdict, tuple(check.sentence for check in order), expected_error_px(evidence), trust(evidence.search)
+        _VERDICTS[worst],
+        tuple(check.sentence for check in order),
+        expected_error_px(evidence),
+        trust(evidence.search),
     )
 
 
 def expected_error_px(evidence: Evidence) -> float | None:
-    """Root of the sum of squares of the jackknife error, half the distance of the halves, and the floor."""
+    """Root of the sum of two squares: the larger of the jackknife error and half the distance of the halves; the floor.
+
+    None without a jackknife error.
+    """
     if evidence.transform_std_px is None:
         return None
     halves = (evidence.halves_px or 0.0) / 2
@@ -101,7 +113,8 @@ def _level(value: float, limits: tuple[float, float], *, larger_is_better: bool)
 def _trust(e: Evidence) -> Check:
     share, seen = trust(e.search), e.search
     level = _level(share, MIN_TRUST, larger_is_better=True)
-    said = f"{seen.n_supporting} of {seen.n_blind} windows matched without guidance agree with the transform"
+    where = "" if e.n_blocks is None else "On the reduced grid, "
+    said = f"{where}{seen.n_supporting} of {seen.n_blind} windows matched without guidance agree with the transform"
     tried = f"{said}, out of {seen.n_windows} tried, and the best shift stands out {seen.peak_ratio:.1f} times"
     said_share = "over 99 %" if share > MOST_CERTAIN else "under 1 %" if share < 1 - MOST_CERTAIN else f"{share:.0%}"
     return Check(level, f"{tried}: in the calibration, {said_share} of the transforms with such evidence were right.")
@@ -109,7 +122,11 @@ def _trust(e: Evidence) -> Check:
 
 def _number(e: Evidence) -> Check:
     level = _level(e.n_inliers, MIN_INLIERS, larger_is_better=True)
-    return Check(level, f"{e.n_inliers} of {e.n_matches} tie points fit the transform.")
+    if e.n_blocks is None:
+        return Check(level, f"{e.n_inliers} of {e.n_matches} tie points fit the transform.")
+    blocks = "1 block" if e.n_blocks == 1 else f"{e.n_blocks} blocks"
+    searched = f"searched around the transform in {blocks} of the finer grid"
+    return Check(level, f"{e.n_inliers} of {e.n_matches} tie points, {searched}, fit it.")
 
 
 def _coverage(e: Evidence) -> Check:
@@ -143,12 +160,13 @@ def _halves(e: Evidence) -> Check:
 def _witness(e: Evidence) -> Check:
     if e.witness_name is None:
         return Check(Level.GOOD, "")
+    unit = "working pixels" if e.n_blocks is None else "pixels of the reduced grid"
     if e.witness_px is not None and e.witness_px <= WITNESS_AGREES_PX:
-        apart = f"{e.witness_px:.1f} working pixels"
+        apart = f"{e.witness_px:.1f} {unit}"
         return Check(Level.GOOD, f"The independent estimate from '{e.witness_name}' lies {apart} away.")
     testifies = e.witness_px is not None and (e.witness_trust or 0.0) >= MIN_TRUST[1]
     if testifies:
-        apart = f"{e.witness_px:.1f} working pixels"
+        apart = f"{e.witness_px:.1f} {unit}"
         return Check(Level.WEAK, f"The independent estimate from '{e.witness_name}' contradicts it, {apart} away.")
     return Check(Level.GOOD, f"The second mapper, '{e.witness_name}', found no answer of its own.")
 

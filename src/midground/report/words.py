@@ -147,7 +147,8 @@ def next_steps(result: Registration) -> list[str]:
         "Check with the pictures below that both images show the same place, and enough land without cloud: "
         "open water, cloud and unchanging surfaces cannot be matched.",
         _search_hint(result),
-        "Check how the images were read (bands, SAR scale) under Inputs; `--bands` and `--sar-scale` override it.",
+        "Check how the images were read (bands, SAR scale) under Inputs; `--bands-fixed`, `--bands-moving` and "
+        "`--sar-scale` override it.",
     ]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import rasterio
@@ -14,6 +12,7 @@ from affine import Affine
 from jaxtyping import Shaped
 from rasterio.errors import RasterioError
 
+from midground.core.files import whole_file, write_text
 from midground.core.progress import Progress, silent
 from midground.core.transforms import Transform
 from midground.errors import OutputError
@@ -96,11 +95,13 @@ def simulate_scene_pair(  # noqa: PLR0913  (the options of a scene, each a plain
     grid = Affine(gsd_m, 0, _WEST_M, 0, -gsd_m, _NORTH_M)
     reflectance = np.clip(np.rint(pair.optical.channels * _REFLECTANCE_SCALE), 1, 65_535).astype(np.uint16)
     progress("write", 0, 3)
-    _write(optical, lambda path: _write_raster(path, reflectance, grid, BANDS))
+    with whole_file(optical, RasterioError) as unfinished:
+        _write_raster(unfinished, reflectance, grid, BANDS)
     progress("write", 1, 3)
-    _write(sar, lambda path: _write_raster(path, pair.sar.channels, grid, ("VV",)))
+    with whole_file(sar, RasterioError) as unfinished:
+        _write_raster(unfinished, pair.sar.channels, grid, ("VV",))
     progress("write", 2, 3)
-    _write(truth, lambda path: path.write_text(json.dumps(_describe(pair), indent=2) + "\n", encoding="utf-8"))
+    write_text(truth, json.dumps(_describe(pair), indent=2) + "\n")
     progress("write", 3, 3)
     return SimulatedPair(optical, sar, truth, pair.fixed_from_moving, pair.shift_m)
 
@@ -143,15 +144,3 @@ def _write_raster(path: Path, array: Shaped[np.ndarray, "c h w"], grid: Affine, 
         target.write(array)
         for band, name in enumerate(names, start=1):
             target.set_band_description(band, name)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the target under another name, then rename; on any failure nothing remains."""
-    partial = path.with_name(f".{path.stem}-{uuid4().hex[:8]}{path.suffix}")
-    try:
-        write(partial)
-        partial.replace(path)
-    except (OSError, RasterioError) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); choose another folder or make room.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from midground.errors import ConfigError, unknown_name
+from midground.core.settings import require
+from midground.errors import unknown_name
 
 SsimWindow = Literal["uniform", "gaussian"]
 _SIDES_PX: dict[SsimWindow, int] = {"uniform": 5, "gaussian": 11}
@@ -14,17 +15,10 @@ TEMPERATURES = (0.005, 1.0)
 """Bounds that the temperature of the criterion ``correlation`` is kept within."""
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
 def _require_weights(criterion: str, **weights: float) -> None:
     for name, weight in weights.items():
-        _require(0 <= weight < math.inf, f"{criterion}: {name} must be a number from 0 up, found {weight}.")
-    _require(
-        any(weights.values()), f"{criterion}: one of {', '.join(weights)} must be more than 0, or nothing is left."
-    )
+        require(0 <= weight < math.inf, f"{criterion}: {name} must be a number from 0 up, found {weight}.")
+    require(any(weights.values()), f"{criterion}: one of {', '.join(weights)} must be more than 0, or nothing is left.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +41,10 @@ class SsimConfig:
     def __post_init__(self) -> None:
         if self.window not in get_args(SsimWindow):
             raise unknown_name("window of ssim", self.window, get_args(SsimWindow))
-        _require(self.effective_side_px >= 2, f"ssim: side_px must be 2 or more, found {self.side_px}.")
+        require(self.effective_side_px >= 2, f"ssim: side_px must be 2 or more, found {self.side_px}.")
         for name in ("sigma_px", "k1", "k2", "data_range"):
             value = getattr(self, name)
-            _require(0 < value < math.inf, f"ssim: {name} must be a number above 0, found {value}.")
+            require(0 < value < math.inf, f"ssim: {name} must be a number above 0, found {value}.")
 
     @property
     def effective_side_px(self) -> int:
@@ -87,29 +81,29 @@ class CorrelationConfig:
 
     def __post_init__(self) -> None:
         low, high = self.window_px
-        _require(
+        require(
             8 <= low <= high,
             f"correlation: window_px must be two sides from 8 px up, smallest first; found {list(self.window_px)}.",
         )
-        _require(self.search_px >= 1, f"correlation: search_px must be 1 or more, found {self.search_px}.")
-        _require(
+        require(self.search_px >= 1, f"correlation: search_px must be 1 or more, found {self.search_px}.")
+        require(
             self.frame_shift_px >= 0 and self.frame_shift_px % 32 == 0,
             f"correlation: frame_shift_px must be a multiple of 32 from 0 up, found {self.frame_shift_px}.",
         )
-        _require(self.n_windows >= 1, f"correlation: n_windows must be 1 or more, found {self.n_windows}.")
-        _require(self.n_coarse >= 0, f"correlation: n_coarse must be 0 or more, found {self.n_coarse}.")
-        _require(self.n_local >= 0, f"correlation: n_local must be 0 or more, found {self.n_local}.")
-        _require(
+        require(self.n_windows >= 1, f"correlation: n_windows must be 1 or more, found {self.n_windows}.")
+        require(self.n_coarse >= 0, f"correlation: n_coarse must be 0 or more, found {self.n_coarse}.")
+        require(self.n_local >= 0, f"correlation: n_local must be 0 or more, found {self.n_local}.")
+        require(
             0 <= self.tolerance_px < math.inf,
             f"correlation: tolerance_px must be a number from 0 up, found {self.tolerance_px}.",
         )
         low_t, high_t = TEMPERATURES
         # Outside, the temperature would be clamped and never move.
-        _require(
+        require(
             low_t <= self.temperature <= high_t,
             f"correlation: temperature must lie between {low_t} and {high_t:g}, found {self.temperature}.",
         )
-        _require(0 <= self.min_valid <= 1, f"correlation: min_valid must lie between 0 and 1, found {self.min_valid}.")
+        require(0 <= self.min_valid <= 1, f"correlation: min_valid must lie between 0 and 1, found {self.min_valid}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +127,7 @@ class ReconstructionConfig:
 
     def __post_init__(self) -> None:
         _require_weights("reconstruction", alpha=self.alpha, beta=self.beta, gamma=self.gamma)
-        _require(0 <= self.eta < math.inf, f"reconstruction: eta must be a number from 0 up, found {self.eta}.")
+        require(0 <= self.eta < math.inf, f"reconstruction: eta must be a number from 0 up, found {self.eta}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +157,7 @@ class GrayscaleConfig:
         _require_weights("grayscale", alpha=self.alpha, beta=self.beta, gamma=self.gamma)
         _require_weights("grayscale", lambda1=self.lambda1, lambda2=self.lambda2)
         bands = self.reference_bands
-        _require(
+        require(
             bands is None or (len(bands) > 0 and min(bands) >= 0 and len(set(bands)) == len(bands)),
             "grayscale: reference_bands must be one or more different numbers from 0 up, "
             f"found {list(bands or ())}; leave it out for all bands.",
@@ -203,13 +197,13 @@ class LsganConfig:
 
     def __post_init__(self) -> None:
         _require_adversarial("lsgan", self.discriminator_rate, lambda_cycle=self.lambda_cycle)
-        _require(self.n_pool >= 1, f"lsgan: n_pool must be 1 or more, found {self.n_pool}.")
+        require(self.n_pool >= 1, f"lsgan: n_pool must be 1 or more, found {self.n_pool}.")
 
 
 def _require_adversarial(criterion: str, discriminator_rate: float, **weights: float) -> None:
     for name, weight in weights.items():
-        _require(0 <= weight < math.inf, f"{criterion}: {name} must be a number from 0 up, found {weight}.")
-    _require(
+        require(0 <= weight < math.inf, f"{criterion}: {name} must be a number from 0 up, found {weight}.")
+    require(
         0 < discriminator_rate < math.inf,
         f"{criterion}: discriminator_rate must be a number above 0, found {discriminator_rate}.",
     )

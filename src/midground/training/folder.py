@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from midground.core.files import write_text
 from midground.core.settings import differences, plain
 from midground.errors import ConfigError, OutputError
 from midground.training.matcher.config import AnyTrainConfig
@@ -52,9 +53,9 @@ def begin_folder(config: AnyTrainConfig, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _SETTINGS_FILE).write_text(json.dumps(_plain(config), indent=2) + "\n", "utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
+    write_text(folder / _SETTINGS_FILE, json.dumps(_plain(config), indent=2) + "\n")
 
 
 def _plain(config: AnyTrainConfig) -> dict[str, Any]:

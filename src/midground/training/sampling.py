@@ -10,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 
 from midground.core.image import Image
 from midground.datasets.base import PairSource, PixelWindow
 from midground.errors import InputError
 from midground.modality.padding import fill_with_mean
 from midground.training.augment import AugmentConfig, draw_placement, vary_optical, vary_sar
+
+_N_REMEMBERED = 4
+"""Epochs whose orders are kept: samples of two of them may be drawn in turn, and workers run ahead into the next."""
 
 Alignment = Mapping[str, tuple[int, int] | None]
 """Shift (x, y) in px by which the SAR image of a pair lies off, by its name; None: not used. See ``realign``."""
@@ -61,6 +65,7 @@ class SampleStream:
         self._quotas = _quotas(shares, n_epoch)
         self._alignments: list[Alignment] = [{} for _ in self._sources]
         self._kept = [np.arange(len(source)) for source in self._sources]
+        self._orders: dict[int, Int64[np.ndarray, "n 2"]] = {}
         for source in self._sources:
             for index in range(len(source)):
                 if min(source.hw(index)) < crop_px:
@@ -89,10 +94,12 @@ class SampleStream:
                     "there is nothing to train with: check that both folders show the same places."
                 )
         self._alignments, self._kept = list(alignments), kept
+        self._orders.clear()
 
     def sample(self, number: int) -> Sample:
         """The sample with this number, from 0 on."""
-        which, index = self._pair(number)
+        epoch, position = divmod(number, self._n_epoch)
+        which, index = self._order(epoch)[position].tolist()
         source = self._sources[which]
         rng = np.random.default_rng([self._seed, 1, number])
         shift = self._alignments[which].get(source.names[index]) or (0, 0)
@@ -108,14 +115,24 @@ class SampleStream:
         sar_channels, optical_channels = (fill_with_mean(image, valid[0]) for image in (varied_sar, varied_optical))
         return Sample(sar_channels, optical_channels, valid.astype(np.float32))
 
-    def _pair(self, number: int) -> tuple[int, int]:
-        epoch, position = divmod(number, self._n_epoch)
-        position = int(np.random.default_rng([self._seed, 2, epoch]).permutation(self._n_epoch)[position])
-        which = int(np.searchsorted(np.cumsum(self._quotas), position, side="right"))
-        within = position - int(np.cumsum([0, *self._quotas])[which]) + epoch * self._quotas[which]
-        turn, place = divmod(within, len(self._kept[which]))
-        order = np.random.default_rng([self._seed, 3, which, turn]).permutation(self._kept[which])
-        return which, int(order[place])
+    def _order(self, epoch: int) -> Int64[np.ndarray, "n 2"]:
+        """Collection and pair of every sample of an epoch."""
+        if epoch not in self._orders:
+            while len(self._orders) >= _N_REMEMBERED:
+                del self._orders[next(iter(self._orders))]
+            self._orders[epoch] = self._draw_order(epoch)
+        return self._orders[epoch]
+
+    def _draw_order(self, epoch: int) -> Int64[np.ndarray, "n 2"]:
+        pairs = []
+        for which, (quota, kept) in enumerate(zip(self._quotas, self._kept, strict=True)):
+            turn, done = divmod(epoch * quota, len(kept))
+            n_turns = -(-(done + quota) // len(kept))
+            turns = [np.random.default_rng([self._seed, 3, which, turn + k]).permutation(kept) for k in range(n_turns)]
+            indices = np.concatenate([kept[:0], *turns])[done : done + quota]
+            pairs.append(np.stack([np.full_like(indices, which), indices], axis=1))
+        order = np.random.default_rng([self._seed, 2, epoch]).permutation(self._n_epoch)
+        return np.concatenate(pairs)[order]
 
 
 def _quotas(shares: Sequence[float], n_epoch: int) -> list[int]:

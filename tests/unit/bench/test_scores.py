@@ -5,19 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from midground.bench.causes import cause_of
 from midground.bench.config import BenchConfig
 from midground.bench.predict import predict
 from midground.bench.published import published
 from midground.bench.records import PairMatches
-from midground.bench.rows import all_pairs_table, difference_table, paper_table
-from midground.bench.scores import Run, bootstrap_interval, find_runs, read_run, require_comparable, score
+from midground.bench.rows import all_pairs_table, difference_table, overview_table, paper_table
+from midground.bench.scores import Run, bootstrap_interval, find_runs, read_fits, read_run, require_comparable, score
 from midground.core.correspondences import Correspondences
 from midground.core.transforms import Transform
 from midground.errors import ConfigError, InputError
 from midground.matching.configs import SiftConfig
+from midground.matching.roma_card import load_matcher
+from midground.matching.roma_shared import SHIPPED
+from midground.modality.mappers import build_mapper
 
 
-def found(moving, fixed, *, truth=None, estimates=False, transform=None) -> PairMatches:
+def found(moving, fixed, *, truth=None, estimates=False, transform=None, n_threads=1) -> PairMatches:
     moving, fixed = np.asarray(moving, np.float64).reshape(-1, 2), np.asarray(fixed, np.float64).reshape(-1, 2)
     return PairMatches(
         name="a",
@@ -28,6 +32,7 @@ def found(moving, fixed, *, truth=None, estimates=False, transform=None) -> Pair
         transform=transform,
         failure="",
         seconds=2.0,
+        n_threads=n_threads,
     )
 
 
@@ -35,6 +40,7 @@ def run_of(scores, tmp_path, *, model="m", method="sift", protocol="identity", *
     manifest = {
         "model": {"name": model, "sha256": None},
         "method": {"name": method},
+        "weights": None,
         "protocol": protocol,
         "pairs": {"n_pairs": len(scores)},
         "versions": {},
@@ -125,11 +131,55 @@ def test_tables_say_over_how_many_pairs(tmp_path):
 def test_differences_are_ours_minus_theirs(tmp_path):
     good = score(found(grid(), shifted(2.0)))
     run = run_of([good], tmp_path)
-    table = difference_table([run], published().matching, {run.folder: "ours-2"})
+    table = difference_table([run], published().matching, {run.folder: "ours-2"}, {run.folder: "1 pair"})
     (row,) = table.rows
-    assert row.labels == ("ours-2", "sift")
+    assert row.labels == ("ours-2", "sift", "1 pair")
+    assert "published are: 14,405 pairs of MultiSenGE; models of 512 epochs" in table.title
     assert row.cells[0].value == pytest.approx(1 - 0.74)
     assert row.cells[1].value == pytest.approx(2 - 7.13)
+
+
+def test_what_a_run_was_made_with_is_said_of_its_data_its_model_and_its_matcher(tmp_path):
+    pairs = {"n_pairs": 34, "name": "ombria"}
+    run = run_of([], tmp_path, pairs=pairs)
+    assert cause_of(run, build_mapper("none")) == "34 pairs of ombria"
+    assert (
+        cause_of(run, build_mapper("structure")) == "34 pairs of ombria; structure, which is not trained, as the model"
+    )
+    learned = cause_of(run, build_mapper("default"))
+    assert learned.startswith("34 pairs of ombria; model trained on OMBRIA")
+    assert "2000 steps" in learned
+    given = run_of(
+        [], tmp_path, method="dedode", pairs=pairs, weights={"detector": "0" * 64, "descriptor": "published"}
+    )
+    assert cause_of(given, build_mapper("none")).endswith(
+        "; weights of the matcher: detector 000000000000, descriptor published"
+    )
+    shared = Run(tmp_path, run.manifest | {"method": {"name": "roma-shared", "weights": None}}, ())
+    card, _ = load_matcher(SHIPPED)
+    assert cause_of(shared, build_mapper("none")).endswith(
+        f"; matcher trained on {', '.join(card.data)}: {card.recipe}"
+    )
+
+
+def test_seconds_are_shown_only_where_threads_are_alike(tmp_path):
+    one, two = (score(found(grid(), grid(), n_threads=n)) for n in (1, 2))
+    same = [run_of([one], tmp_path), run_of([one], tmp_path, model="n")]
+    for table in (all_pairs_table(same), overview_table(same)):
+        assert table.rows[0].cells[-1].value == 2.0
+        assert "Seconds: with 1 thread a process." in table.title
+    for mixed in ([run_of([one], tmp_path), run_of([two], tmp_path, model="n")], [run_of([one, two], tmp_path)]):
+        for table in (all_pairs_table(mixed), overview_table(mixed)):
+            assert {row.cells[-1].value for row in table.rows} == {None}
+            assert "No seconds, as not all pairs were matched with the same number of threads" in table.title
+
+
+def test_tables_say_that_matches_of_the_registration_are_guided(tmp_path):
+    good = score(found(grid(), grid()))
+    plain, guided = run_of([good], tmp_path), run_of([good], tmp_path, method="register")
+    for make in (paper_table, all_pairs_table, overview_table):
+        assert "guided" not in make([plain]).title
+        assert "Matches of register are guided: tie points" in make([plain, guided]).title
 
 
 def test_the_published_values_agree_with_one_another():
@@ -151,6 +201,7 @@ def test_the_published_values_agree_with_one_another():
         ({"model": {"name": "m", "sha256": "1"}, "method": {"name": "xfeat"}}, r"differ in model\.sha256"),
         ({"model": {"name": "n"}, "method": {"name": "sift", "ratio": 0.9}}, r"differ in method\.ratio"),
         ({"model": {"name": "n"}, "warp": {"seed": 1}}, r"differ in warp\.seed"),
+        ({"model": {"name": "n"}, "weights": {"network": "1"}}, r"differ in weights"),
         ({}, "are one run made twice; name one of them"),
     ],
 )
@@ -163,6 +214,14 @@ def test_runs_that_do_not_belong_in_one_table(tmp_path, changes, message):
 
 def test_protocols_have_warps_of_their_own(tmp_path):
     require_comparable([run_of([], tmp_path), run_of([], tmp_path, protocol="wide", warp={"seed": 5})])
+
+
+def test_a_run_is_scored_with_several_fits_at_once(pairs, tmp_path):
+    predict(BenchConfig(pairs=pairs, limit=2, model="none", method=SiftConfig()), tmp_path / "run")
+    paper, affine = read_fits(tmp_path / "run", ("paper", "affine"))
+    for run, alone in ((paper, read_run(tmp_path / "run")), (affine, read_run(tmp_path / "run", "affine"))):
+        np.testing.assert_array_equal(run.corner_errors_px, alone.corner_errors_px)
+    assert (paper.corner_errors_px != affine.corner_errors_px).any()
 
 
 def test_runs_are_found_below_a_folder(pairs, tmp_path):

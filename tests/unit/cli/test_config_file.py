@@ -1,4 +1,6 @@
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -51,6 +53,44 @@ def test_values_keep_their_types() -> None:
 def test_wrong_settings_are_refused(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve_config(RegisterConfig, settings=settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circle:
+    name: Literal["circle"] = "circle"
+    radius_px: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    name: Literal["square"] = "square"
+    side_px: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    shape: Circle | Square = field(default_factory=Square)
+
+
+def test_settings_of_one_of_several_kinds_say_which() -> None:
+    assert resolve_config(Drawing, settings=["shape={name: circle, radius_px: 3}"]) == Drawing(
+        shape=Circle(radius_px=3)
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"^setting 'shape': there are several kinds, and 'shape\.name' does not say which; set it to one of "
+        r"circle, square\.$",
+    ):
+        resolve_config(Drawing, settings=["shape.radius_px=3"])
+    with pytest.raises(ConfigError, match=r"Unknown shape\.name 'squore'\. Did you mean 'square'\?"):
+        resolve_config(Drawing, settings=["shape.name=squore"])
+
+
+def test_a_kind_that_is_not_said_is_sought_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("shape: {}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"settings\.yaml: setting 'shape': there are several kinds"):
+        resolve_config(Drawing, file=file)
 
 
 def test_errors_name_the_file(tmp_path: Path) -> None:

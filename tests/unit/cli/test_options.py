@@ -85,6 +85,17 @@ def test_files_without_a_known_transform(tmp_path: Path, content: str) -> None:
         options.read_known_transform(path)
 
 
+@pytest.mark.parametrize("kind", ["matcher", "method"])
+def test_settings_of_several_say_whose_they_are(kind: str) -> None:
+    found = options.settings_by_name(kind, ["sift.ratio=0.9", "sift.a.b=1.5"], ["template", "sift"])
+    assert found == {"template": [], "sift": ["ratio=0.9", "a.b=1.5"]}
+    for text in ("sift", "sift.", "ratio=0.9", "rift2.ratio=0.9", "sift=1.5"):
+        with pytest.raises(
+            ConfigError, match=rf"--set takes {kind.upper()}\.KEY=VALUE with one of template, sift .*found '{text}'"
+        ):
+            options.settings_by_name(kind, [text], ["template", "sift"])
+
+
 def test_existing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         options.existing(tmp_path / "missing.tif")

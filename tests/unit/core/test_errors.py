@@ -14,7 +14,6 @@ from midground import errors
         (errors.RegistrationError, (errors.MidgroundError,)),
         (errors.TooFewMatchesError, (errors.RegistrationError,)),
         (errors.NoConsensusError, (errors.RegistrationError,)),
-        (errors.ImplausibleTransformError, (errors.RegistrationError,)),
     ],
 )
 def test_tree(error, bases):

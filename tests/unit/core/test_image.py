@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from midground.core.image import Image
+from midground.core.image import Image, three_channels
 from midground.errors import InputError
 
 
@@ -93,3 +93,10 @@ def test_a_window_may_reach_beyond_the_image():
         outside = image.crop_padded(top, left, 2, 2)
         assert outside.hw == (2, 2)
         assert not outside.valid.any()
+
+
+@pytest.mark.parametrize(("n_channels", "chosen"), [(1, [0]), (3, [0, 1, 2]), (4, [0, 1, 2]), (9, [0, 3, 6])])
+def test_three_channels_are_chosen_evenly(n_channels, chosen):
+    image = Image.from_array(np.arange(n_channels, dtype=np.float32)[:, None, None] * np.ones((2, 5), np.float32))
+
+    assert three_channels(image).channels[:, 0, 0].tolist() == chosen

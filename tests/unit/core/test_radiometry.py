@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from midground.core.image import Image
-from midground.core.radiometry import SAR_SCALES, Scaling, detect_sar_scale, scene_limits, to_log_scale, to_unit
+from midground.core.radiometry import (
+    SAR_SCALES,
+    Scaling,
+    detect_sar_scale,
+    log_floor,
+    scene_limits,
+    to_log_scale,
+    to_unit,
+)
 from midground.errors import InputError
 
 
@@ -59,6 +67,16 @@ def test_values_without_signal_become_the_smallest_positive_one():
     values = image([0.0, -1.0, 0.01, 1.0])
 
     np.testing.assert_allclose(to_log_scale(values, "power").channels[0, 0], [-20, -20, -20, 0], atol=1e-5)
+
+
+def test_windows_share_the_floor_of_their_scene():
+    scene = image([[0.0, 0.0], [0.01, 1.0]])
+    floor = log_floor(scene, "power")
+
+    assert floor == pytest.approx(0.01)
+    np.testing.assert_allclose(to_log_scale(scene.crop(0, 0, 1, 2), "power", floor=floor).channels[0], [[-20, -20]])
+    np.testing.assert_allclose(to_log_scale(image([1e-5, 0.1]), "power", floor=floor).channels[0, 0], [-20, -10])
+    assert log_floor(scene, "db") is log_floor(scene, "8bit") is None
 
 
 def test_invalid_pixels_stay_zero_in_decibels():

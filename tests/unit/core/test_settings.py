@@ -1,8 +1,11 @@
-"""Settings as plain values, and where they differ."""
+"""Settings: what is refused, plain values, and where two of them differ."""
 
 from pathlib import Path
 
-from midground.core.settings import differences, plain
+import pytest
+
+from midground.core.settings import differences, plain, require
+from midground.errors import ConfigError
 
 
 def test_differences_are_dotted_keys():
@@ -11,3 +14,9 @@ def test_differences_are_dotted_keys():
 
 def test_tuples_become_lists_and_paths_texts():
     assert plain({"a": (1, 2), "b": {"c": Path("d")}}) == {"a": [1, 2], "b": {"c": "d"}}
+
+
+def test_a_setting_out_of_range_is_refused():
+    require(True, "never told")
+    with pytest.raises(ConfigError, match=r"^spacing_px must be 1 or more$"):
+        require(False, "spacing_px must be 1 or more")

@@ -6,7 +6,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from midground.datasets.base import Pair, PairSource, PixelWindow
-from midground.datasets.splits import Subset, divide_by_place, split_by_place
+from midground.datasets.splits import Subset, divide_by_place, evenly_spread, split_by_place, spread_indices
 from midground.errors import ConfigError, InputError
 
 
@@ -122,3 +122,13 @@ def test_what_cannot_be_divided():
         divide_by_place(["a", "a", "b"], (2, 1, 1))
     with pytest.raises(ConfigError, match=r"weights of more than 0, found \[1, 0\]"):
         divide_by_place(["a", "b"], (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("n", "limit", "chosen"),
+    [(10, 4, [0, 2, 5, 7]), (10, 1, [0]), (3, 3, [0, 1, 2]), (3, 5, [0, 1, 2]), (3, None, [0, 1, 2]), (0, 2, [])],
+)
+def test_numbers_are_spread_evenly(n, limit, chosen):
+    assert spread_indices(n, limit) == chosen
+    source = Places([str(index) for index in range(n)])
+    assert evenly_spread(source, limit).places == tuple(map(str, chosen))

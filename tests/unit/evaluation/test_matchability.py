@@ -155,3 +155,9 @@ def test_progress_is_told_after_every_pair(make_texture, make_pairs) -> None:
 def test_nothing_to_measure_on(make_pairs) -> None:
     with pytest.raises(InputError, match="holds no pair to measure on"):
         measure(GreyMapper(), make_pairs([]))
+
+
+def test_windows_that_do_not_fit_are_refused(make_texture, make_pairs) -> None:
+    pairs = make_pairs([*identical(make_texture, 1), *identical(make_texture, 1, (40, 128))])
+    with pytest.raises(InputError, match="Windows of 48 px do not fit into the pair 'pair 1' of 40 × 128 px: choose a"):
+        measure(GreyMapper(), pairs, WINDOWS_ALONE)

@@ -164,6 +164,7 @@ class TestFile:
             ("{", "which is JSON"),
             ("[]", "not a saved transform"),
             ("{}", "Expected a saved transform of schema"),
+            ('{"schema": "midground/result/1"}', "found 'midground/result/1'; give the file that register"),
             ('{"schema": "midground/transform/1"}', "needs kind, fixed and moving"),
         ],
     )

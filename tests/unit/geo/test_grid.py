@@ -36,6 +36,32 @@ def test_ground_sample_distance(crs, transform, gsd_m):
     assert found == (None if gsd_m is None else pytest.approx(gsd_m, rel=1e-4))
 
 
+@pytest.mark.parametrize(
+    ("crs", "transform", "ground_gsd_m"),
+    [
+        (UTM, Affine(8, 6, 500000, 6, -8, 5000000), 10.0),
+        # A system's own metres where they are those of the ground to 1 %, far from the middle of its zone too.
+        (UTM, Affine(10, 0, 100000, 0, -10, 5000000), 10.0),
+        ("EPSG:3035", Affine(10, 0, 4321000, 0, -10, 3210000), 10.0),
+        ("EPSG:2263", Affine(10, 0, 900000, 0, -10, 200000), 3.048006096),
+        # At latitude 60 Mercator stretches the ground by 1 / cos(60°) on a sphere, by 0.25 % less on WGS 84.
+        ("EPSG:3857", Affine(10, 0, 0, 0, -10, 8399738), 5.0),
+        ("EPSG:3395", Affine(10, 0, 0, 0, -10, 8362699), 5.0),
+        # At the pole itself, where longitude means nothing; true at 71 degrees north, 0.9728 there.
+        ("EPSG:3995", Affine(100, 0, -5000, 0, -100, 5000), 102.3),
+        ("EPSG:4326", Affine(1e-4, 0, 10, 0, -1e-4, 60.005), 7.8846),
+        (None, NORTH_UP, None),
+    ],
+)
+def test_size_of_a_pixel_on_the_ground(crs, transform, ground_gsd_m):
+    found = Grid(crs, transform, (100, 100)).ground_gsd_m
+    assert found == (None if ground_gsd_m is None else pytest.approx(ground_gsd_m, rel=5e-3))
+
+
+def test_metres_that_are_nearly_those_of_the_ground_are_taken_at_their_word():
+    assert Grid(UTM, Affine(10, 0, 100000, 0, -10, 5000000), (100, 100)).ground_gsd_m == 10.0
+
+
 def test_gsd_of_degrees_agrees_with_utm():
     degrees = Grid("EPSG:4326", Affine(1e-4, 0, 3.0, 0, -1e-4, 45.0), (100, 100))
     middle = map_points(np.array([[50.0, 50.0], [51.0, 50.0], [50.0, 51.0]]), degrees, Grid(UTM, NORTH_UP, (100, 100)))
@@ -103,7 +129,8 @@ def test_common_grid_of_other_systems_is_in_utm(crs):
     fixed = Grid(crs, transform, (400, 400))
     grid = common_grid(fixed, fixed, gsd_m=10, margin_m=0)
     assert grid.crs != crs
-    assert grid.is_north_up
+    assert (grid.transform.b, grid.transform.d) == (0, 0)
+    assert grid.transform.a > 0 > grid.transform.e
     outline = map_points(fixed.outline_xy(), fixed, grid)
     assert outline.min() >= -0.6
     assert (outline.max(axis=0) <= np.array(grid.hw[::-1]) + 0.6).all()

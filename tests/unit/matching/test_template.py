@@ -126,6 +126,23 @@ def test_pixels_without_data_do_not_attract_matches(texture):
     assert np.abs(offsets(found) - shift).max() < 0.6
 
 
+@pytest.mark.parametrize("which", ["moving", "fixed"])
+def test_windows_around_a_hole_are_neither_tried_nor_matched(texture, which):
+    moving, fixed = (Image.from_array(texture((160, 160), shift)) for shift in ((0, 0), (3, 2)))
+    whole = TemplateMatcher(SMALL).match_around(moving, fixed, Transform.identity())
+    points_xy = {"moving": whole.matches.moving_xy, "fixed": whole.matches.fixed_xy}[which]
+    valid = np.ones((160, 160), bool)
+    for column, row in np.rint(points_xy[::3]).astype(int):
+        valid[row - 4 : row + 5, column - 4 : column + 5] = False
+    holed = Image.from_array({"moving": moving, "fixed": fixed}[which].channels, valid)
+    pair = (holed, fixed) if which == "moving" else (moving, holed)
+    found = TemplateMatcher(SMALL).match_around(*pair, Transform.identity())
+    n_holes = len(points_xy[::3])
+    assert len(found.matches) == len(whole.matches) - n_holes
+    assert found.n_windows == whole.n_windows - n_holes
+    assert np.abs(offsets(found.matches) - (3, 2)).max() < 0.6
+
+
 def non_reciprocal() -> tuple[Image, Image]:
     """The moving pattern at the centre is a poor copy; 7 px lower lies a good one, of which the fixed image has one."""
     rng = np.random.default_rng(8)

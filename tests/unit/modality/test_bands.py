@@ -66,15 +66,15 @@ def test_descriptions_are_understood(description: str | None, band: str | None) 
 def test_bands_are_found(
     descriptions: tuple[str | None, ...], wanted: tuple[str, ...], modality: Modality, indices: tuple[int, ...]
 ) -> None:
-    choice = choose_bands(descriptions, len(descriptions), wanted, None, modality)
+    choice = choose_bands(descriptions, wanted, None, modality)
     assert choice.indices == indices
     assert choice.sentence
 
 
 def test_an_assumption_is_stated() -> None:
-    assert "taken as B04, B03, B02" in choose_bands((None,) * 4, 4, RGB, None, "optical").sentence
-    assert "repeated 3 times" in choose_bands((None,), 1, RGB, None, "optical").sentence
-    assert "B01, B02, B03" in choose_bands((None,) * 13, 13, RGB, None, "optical").sentence
+    assert "taken as B04, B03, B02" in choose_bands((None,) * 4, RGB, None, "optical").sentence
+    assert "repeated 3 times" in choose_bands((None,), RGB, None, "optical").sentence
+    assert "B01, B02, B03" in choose_bands((None,) * 13, RGB, None, "optical").sentence
 
 
 @pytest.mark.parametrize("descriptions", [(None,) * 2, (None,) * 6, ("B02", "B03", "B08"), ("NIR", None, None)])
@@ -82,12 +82,12 @@ def test_bands_that_cannot_be_told_apart(descriptions: tuple[str | None, ...]) -
     with pytest.raises(
         InputError, match=r"^scene\.tif: cannot tell which of its \d bands .* are B04, B03, B02; .*--bands"
     ):
-        choose_bands(descriptions, len(descriptions), RGB, None, "optical", name="scene.tif")
+        choose_bands(descriptions, RGB, None, "optical", name="scene.tif")
 
 
 def test_the_user_wins() -> None:
-    assert choose_bands(TEN, 10, RGB, [7, 2, 1], "optical").indices == (7, 2, 1)
-    assert choose_bands(TEN, 10, RGB, [7], "optical").indices == (7, 7, 7)
+    assert choose_bands(TEN, RGB, [7, 2, 1], "optical").indices == (7, 2, 1)
+    assert choose_bands(TEN, RGB, [7], "optical").indices == (7, 7, 7)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_user_wins() -> None:
 )
 def test_bands_that_do_not_exist(explicit: list[int], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        choose_bands((None,) * 3, 3, RGB, explicit, "optical", name="scene.tif")
+        choose_bands((None,) * 3, RGB, explicit, "optical", name="scene.tif")
 
 
 def raw(low: float, high: float) -> Image:

@@ -30,6 +30,13 @@ def test_a_path_without_a_bundle(tmp_path: Path) -> None:
         find_bundle(tmp_path / "nowhere")
 
 
+def test_a_folder_without_a_bundle_is_not_an_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"mine.card\.json: the card of the model bundle cannot be read"):
+        find_bundle("mine")
+
+
 def test_folders_of_the_environment_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = find_bundle(DEFAULT_MODEL)
     ours = shutil.copytree(shipped.folder, tmp_path / "models" / DEFAULT_MODEL)

@@ -16,8 +16,7 @@ from midground.errors import ConfigError, InputError
 from midground.registration import arrays
 from midground.registration.api import register
 from midground.registration.arrays import register_arrays
-from midground.registration.config import InputConfig, RegisterConfig
-from midground.registration.outcome import plain
+from midground.registration.config import InputConfig
 
 SEARCH_PX = 24
 
@@ -77,6 +76,7 @@ def test_the_result_is_json(plain_result):
     assert values["verdict"] == "accept"
     assert values["shift_m"] is None
     assert values["config"]["template"]["window_px"] == 64
+    assert values["config"] == plain_result.config
     assert np.shape(values["fixed_from_moving"]) == (3, 3)
 
 
@@ -248,13 +248,6 @@ def test_register_refuses_a_mixture_of_files_and_arrays(sar):
 def test_register_refuses_pixels_as_the_search_range_of_files():
     with pytest.raises(ConfigError, match="search_px is for arrays; files take search_m"):
         register("optical.tif", Path("sar.tif"), search_px=5)
-
-
-def test_settings_become_plain_values():
-    values = plain(RegisterConfig(model=Path("some") / "bundle", fixed=InputConfig(bands=(4, 3, 2))))
-    assert values["model"] == str(Path("some") / "bundle")
-    assert values["fixed"]["bands"] == [4, 3, 2]
-    assert json.loads(json.dumps(values)) == values
 
 
 def test_the_model_may_lead_and_structure_witness(optical, sar, quick, truth, corner_error_px):

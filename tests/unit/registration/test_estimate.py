@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -192,6 +194,20 @@ def test_four_points_fix_a_homography():
     expected = cv2.getPerspectiveTransform(moving.astype(np.float32), fixed.astype(np.float32))
     np.testing.assert_allclose(fitted(moving), fixed, atol=1e-6)
     np.testing.assert_allclose(fitted.matrix, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_memory_for_a_homography_grows_with_the_points_and_not_with_their_square():
+    rng = np.random.default_rng(3)
+    truth = Transform(np.array([[1.02, 0.03, 5], [-0.02, 0.98, -7], [2e-5, -3e-5, 1]]), "homography")
+    moving_xy = rng.uniform(0, 1000, (1500, 2))
+    tracemalloc.start()
+    try:
+        found = fit_least_squares(Correspondences(moving_xy, truth(moving_xy), np.ones(1500)), "homography")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(found(moving_xy), truth(moving_xy), atol=1e-6)
+    assert peak < 8e6
 
 
 def test_weights_decide_between_contradicting_points_of_a_homography():

@@ -106,6 +106,19 @@ def test_values_become_the_unit_interval_with_the_limits_of_the_whole_scene(writ
     )
 
 
+def test_a_window_without_signal_is_scaled_as_the_whole_scene_is(write, optical, sar):
+    sar = sar.copy()
+    sar[:, 40:100, 40:100] = 0
+    _, moving = open_sources(write("o.tif", optical), write("s.tif", sar, names=("VV",), nodata=None), PLAIN, SPECS)
+    whole = moving.log_scaled(moving.grid)
+    assert whole.channels.min() == pytest.approx(10 * np.log10(sar[sar > 0].min()), abs=1e-4)
+    # The first holds no signal at all, the second some.
+    for corner, side in ((50, 40), (60, 68)):
+        window = moving.log_scaled(moving.grid.window(corner, corner, (side, side)))
+        inside = slice(corner + 2, corner + side - 2)
+        np.testing.assert_allclose(window.channels[:, 2:-2, 2:-2], whole.channels[:, inside, inside], atol=1e-3)
+
+
 def test_the_scale_and_the_bands_may_be_named(write, optical, sar):
     configs = (InputConfig(bands=(1, 2, 3)), InputConfig(sar_scale="amplitude"))
     fixed, moving = open_sources(write("o.tif", optical), write("s.tif", sar, names=("VV",)), configs, SPECS)
@@ -113,6 +126,15 @@ def test_the_scale_and_the_bands_may_be_named(write, optical, sar):
     assert moving.scale == "amplitude"
     raw = moving.read(moving.grid)
     np.testing.assert_allclose(moving.log_scaled(moving.grid).channels, 20 * np.log10(raw.channels), atol=1e-4)
+
+
+def test_metres_of_a_stretched_map_are_told_from_those_of_the_ground(write, optical, sar):
+    web_mercator = {"crs": "EPSG:3857", "transform": Affine(10, 0, 0, 0, -10, 8399738)}
+    fixed, moving = open_sources(write("o.tif", optical, **web_mercator), write("s.tif", sar), PLAIN, SPECS)
+    assert fixed.grid.gsd_m == pytest.approx(10)
+    assert fixed.info.gsd_m == pytest.approx(5.0, rel=5e-3)
+    assert fixed.info.assumptions[-1].startswith("a metre of its map is 0.50 m on the ground here")
+    assert not any("on the ground" in sentence for sentence in moving.info.assumptions)
 
 
 def test_a_named_modality_that_the_bands_contradict_is_refused(write, optical, sar):

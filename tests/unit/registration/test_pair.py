@@ -12,10 +12,12 @@ from midground.core.image import Image
 from midground.core.transforms import Transform, corner_error
 from midground.errors import TooFewMatchesError
 from midground.matching.template import TemplateMatches
-from midground.registration.coarse import MappedPair
+from midground.registration import level
+from midground.registration.coarse import Coarse, MappedPair
 from midground.registration.config import EstimateConfig, RegisterConfig
-from midground.registration.level import attempt, halves_distance_px, overlap_mask
+from midground.registration.level import Attempt, attempt, halves_distance_px, overlap_mask
 from midground.registration.pair import fit_tie_points, search_tie_points, warp_image, warp_mask
+from midground.registration.verdict import Judgement
 
 HW = (200, 220)
 AFFINE = Transform(np.array([[1.012, 0.006, 4.3], [-0.009, 0.991, -2.6], [0, 0, 1]]), "affine")
@@ -228,6 +230,31 @@ def test_the_lead_follows_the_other_mapper_where_its_own_shift_fails(make_pair, 
     assert corner_error(helped.lead.transform, truth, HW) < 0.5
     assert helped.judgement.trust > alone.judgement.trust
     assert helped.witness is None
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "is_kept"),
+    [
+        (("suspect", 0.80), ("reject", 0.99), True),
+        (("suspect", 0.80), ("suspect", 0.90), False),
+        (("suspect", 0.95), ("accept", 0.94), False),
+        (("reject", 0.30), ("suspect", 0.75), False),
+        (("reject", 0.30), ("reject", 0.20), True),
+    ],
+)
+def test_another_coarse_shift_replaces_the_own_one_if_its_verdict_is_better(
+    monkeypatch, make_pair, quick, own, others, is_kept
+):
+    pair, coarse = make_pair(Transform.identity()), Coarse(Transform.identity(), 2.0, at_edge=False)
+    first, second = (
+        Attempt((pair,), coarse, None, None, None, Judgement(named, (), None, trusted))
+        for named, trusted in (own, others)
+    )
+    answers = iter((first, second))
+    monkeypatch.setattr(level, "coarse_shifts", lambda *_, **__: [coarse, coarse])
+    monkeypatch.setattr(level, "_ask_witness", lambda *_: None)
+    monkeypatch.setattr(level, "_follow", lambda *_, **__: next(answers))
+    assert attempt([pair, pair], 30, quick, georeferenced=True) is (first if is_kept else second)
 
 
 def test_unrelated_images_are_rejected(textured, quick):

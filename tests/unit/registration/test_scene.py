@@ -314,9 +314,23 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_PX", 192)
 
 
-def test_blocks_give_what_the_whole_scene_gives(large, whole, quick, small_blocks, corner_error_px):
+def test_blocks_give_what_the_whole_scene_gives(large, whole, quick, small_blocks, corner_error_px, monkeypatch):
     assert whole.verdict == "accept"
+    attempts = []
+
+    def refine(run, coarse_grid, grid, best):
+        attempts.append(best)
+        return blocks.refine_in_blocks(run, coarse_grid, grid, best)
+
+    monkeypatch.setattr(scene, "refine_in_blocks", refine)
     in_blocks = register_files(*large, quick)
+    # Blocks are searched around a transform: they cannot testify how it was found.
+    assert in_blocks.trust == attempts[0].judgement.trust
+    assert in_blocks.evidence.search == attempts[0].evidence.search
+    assert in_blocks.evidence.n_blocks > 1
+    assert whole.evidence.n_blocks is None
+    assert in_blocks.evidence.n_matches == len(in_blocks.tie_points.score)
+    assert in_blocks.evidence.coverage != attempts[0].evidence.coverage
     assert in_blocks.verdict == "accept"
     assert "refining in blocks" in in_blocks.timings_s
     assert "refining in blocks" not in whole.timings_s

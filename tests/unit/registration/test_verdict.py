@@ -18,7 +18,7 @@ from midground.registration.evidence import (
     trust,
     wilson_lower_bound,
 )
-from midground.registration.verdict import expected_error_px, judge
+from midground.registration.verdict import Judgement, expected_error_px, judge
 
 SEARCH = SearchEvidence(
     peak_ratio=2.5, n_windows=50, n_blind=48, n_supporting=46, n_independent=30.0, residual_rmse_px=0.8
@@ -59,6 +59,33 @@ def test_good_evidence_is_accepted_and_told():
     ):
         assert fragment in told
     assert "" not in judgement.reasons
+
+
+def test_of_a_large_scene_each_number_is_told_as_what_it_is():
+    told = " ".join(judge(replace(GOOD, n_blocks=4)).reasons)
+    for fragment in (
+        "On the reduced grid, 46 of 48 windows matched without guidance agree with the transform, out of 50 tried",
+        "45 of 48 tie points, searched around the transform in 4 blocks of the finer grid, fit it.",
+        "The independent estimate from 'structure' lies 0.9 pixels of the reduced grid away.",
+        "Two disjoint halves of the tie points give transforms 0.6 working pixels apart.",
+    ):
+        assert fragment in told
+
+
+def test_the_verdict_ranks_before_the_trust():
+    ranked = sorted(
+        (
+            Judgement(named, (), None, trusted)
+            for named, trusted in (("reject", 0.99), ("accept", 0.94), ("suspect", 0.95), ("accept", 0.97))
+        ),
+        key=lambda judgement: judgement.rank,
+    )
+    assert [(found.verdict, found.trust) for found in ranked] == [
+        ("accept", 0.97),
+        ("accept", 0.94),
+        ("suspect", 0.95),
+        ("reject", 0.99),
+    ]
 
 
 def with_trust_between(low: float, high: float) -> dict[str, object]:

@@ -100,6 +100,7 @@ def make_previews():
         fixed=Image.from_array(scene),
         moving_before=Image.from_array(np.roll(scene[0], 6, axis=1), valid),
         moving_after=Image.from_array(scene[0]),
+        shared_by="s1s2",
         shared_fixed=Image.from_array(scene),
         shared_moving=Image.from_array(np.roll(scene, 6, axis=2), valid),
         preview_from_fixed=np.eye(3),

@@ -34,6 +34,14 @@ def test_page_is_whole_and_asks_for_nothing_outside(make_registration, verdict, 
     assert len(page) < 6_000_000
 
 
+def test_the_shared_modality_that_is_shown_is_told_from_the_one_that_led(make_registration):
+    found = make_registration()
+    assert "by <b>s1s2</b>, in which the independent estimate was made; the tie points were found in that of " in (
+        render_report(found)
+    )
+    assert "by <b>s1s2</b>, in which the tie points were found." in render_report(replace(found, lead="s1s2"))
+
+
 def test_numbers_come_with_their_size_on_the_ground(make_registration):
     page = render_report(make_registration())
     assert "61.2 m east, 38.9 m south" in page

@@ -46,3 +46,19 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         check_folder(CONFIG, tmp_path / "file", resume=False)
     with pytest.raises(OutputError, match="cannot be written"):
         begin_folder(CONFIG, tmp_path / "file" / "run")
+
+
+def test_settings_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text = Path.write_text
+
+    def run_full(path: Path, text: str, *args: str, **kwargs: str) -> int:
+        write_text(path, text[:20], *args, **kwargs)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", run_full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        begin_folder(CONFIG, tmp_path / "run")
+    monkeypatch.undo()
+    check_folder(CONFIG, tmp_path / "run", resume=False)
+    begin_folder(CONFIG, tmp_path / "run")
+    check_folder(CONFIG, tmp_path / "run", resume=True)

@@ -131,3 +131,44 @@ def test_a_collection_cannot_be_dropped_whole() -> None:
 def test_pairs_smaller_than_a_crop_are_named() -> None:
     with pytest.raises(InputError, match=r"'pair 0' has 48 × 80 px, less than a crop of 64 px"):
         stream(Numbered(2, hw=(48, 80)))
+
+
+def test_the_order_is_drawn_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, seeds = np.random.default_rng, []
+
+    def counted(seed: list[int]) -> np.random.Generator:
+        seeds.append(tuple(seed))
+        return draw(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", counted)
+    samples = stream(Numbered(3), Numbered(40), n_epoch=20)
+    # Samples far ahead are drawn in between, as the training of a matcher does.
+    for number in range(40):
+        samples.sample(number)
+        samples.sample(number + 2000)
+    orders = Counter(seed for seed in seeds if seed[1] in (2, 3))
+    assert {seed: n for seed, n in orders.items() if seed[1] == 2} == {(1, 2, epoch): 1 for epoch in (0, 1, 100, 101)}
+    # A turn through a collection may reach into a second epoch.
+    assert max(orders.values()) <= 2
+
+
+@pytest.mark.parametrize("n_epoch", [7, 20])
+def test_the_order_is_that_of_two_draws(n_epoch: int) -> None:
+    sources = [Numbered(3), Numbered(5), Numbered(2)]
+    shares = [1.0, 2.0, 0.01]
+    samples = SampleStream(sources, shares, n_epoch=n_epoch, crop_px=64, augment=NONE, seed=4)
+    samples.sample(0)
+    samples.align([{}, {"pair 2": None}, {}])
+    kept = [np.arange(3), np.array([0, 1, 3, 4]), np.arange(2)]
+    edges = np.rint(np.cumsum([0.0, *shares]) / sum(shares) * n_epoch).astype(int)
+    for number in range(3 * n_epoch):
+        epoch, position = divmod(number, n_epoch)
+        position = int(np.random.default_rng([4, 2, epoch]).permutation(n_epoch)[position])
+        which = int(np.searchsorted(edges[1:], position, side="right"))
+        within = position - edges[which] + epoch * (edges[which + 1] - edges[which])
+        turn, place = divmod(int(within), len(kept[which]))
+        index = np.random.default_rng([4, 3, which, turn]).permutation(kept[which])[place]
+        for source in sources:
+            source.read_names.clear()
+        samples.sample(number)
+        assert [source.read_names for source in sources] == [[f"pair {index}"] if k == which else [] for k in range(3)]

@@ -21,7 +21,9 @@ class MatcherTrainConfig:
     name: str
     """Name of the matcher."""
     data: DataConfig
-    """Pairs; ``crop_px`` is the side of the images that the network takes (paper, section 4.3: 224)."""
+    """Pairs; windows of ``crop_px`` are read, of which squares are cut once one image is warped."""
+    side_px: int = 256
+    """Height and width that the network takes, px (paper, section 4.3: 224). Squares are at most as large."""
     model: str = "structure"
     """Mapper that brings both images into the shared modality: a name, or a bundle's folder."""
     pairing: Pairing = "cross"
@@ -80,11 +82,12 @@ class MatcherTrainConfig:
                 raise ConfigError(f"{name} must lie between 0 and 1, found {getattr(self, name)}.")
         if self.realign_px < 0:
             raise ConfigError(f"realign_px must be 0 or more, found {self.realign_px}.")
-        if self.data.crop_px < _MIN_SIDE_PX or self.data.crop_px % _STRIDE_PX:
+        if self.side_px < _MIN_SIDE_PX or self.side_px % _STRIDE_PX:
             raise ConfigError(
-                f"data.crop_px must be a multiple of {_STRIDE_PX} from {_MIN_SIDE_PX} up for a matcher, found "
-                f"{self.data.crop_px}."
+                f"side_px must be a multiple of {_STRIDE_PX} from {_MIN_SIDE_PX} up, found {self.side_px}."
             )
+        if self.data.crop_px < _MIN_SIDE_PX:
+            raise ConfigError(f"data.crop_px must be {_MIN_SIDE_PX} or more for a matcher, found {self.data.crop_px}.")
 
     @property
     def n_samples(self) -> int:

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from midground.errors import DependencyError, ModelError, OutputError
+from midground.core.files import whole_folder
+from midground.errors import DependencyError, ModelError
 from midground.matching.roma_card import CARD_FILE, GRAPH_FILE, RomaCard
 from midground.modality.base import Mapper
 from midground.training.checkpoint import KEY, find_checkpoint, read_state
@@ -44,12 +45,12 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
         "model": mapper.name,
         "model_sha256": mapper.sha256,
         "n_channels": n_channels,
-        "side_px": config.data.crop_px,
+        "side_px": config.side_px,
         "data": list(data),
         "recipe": (
             f"pairing {config.pairing}, warps of up to {warp.shift_px:g} px, {warp.rotation_deg:g} degrees and "
             f"{warp.scale[0]:g} to {warp.scale[1]:g}, {optimizer.name} {optimizer.learning_rate:g} "
-            f"({optimizer.schedule}), batches of {config.batch_size} pairs of {config.data.crop_px} px, "
+            f"({optimizer.schedule}), batches of {config.batch_size} pairs of {config.side_px} px, "
             f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{start}"
         ),
         "card": {name: getattr(config.card, name) for name in ("version", "description", "licence", "imagery_notice")},
@@ -106,14 +107,9 @@ def export_matcher(
         generator=f"midground {version('midground')}",
         sha256=hashlib.sha256(graph).hexdigest(),
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in ((GRAPH_FILE, graph), (CARD_FILE, card.to_json().encode())):
-            fresh = folder / f"{name}.part"
-            fresh.write_bytes(content)
-            fresh.replace(folder / name)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}).") from error
+    with whole_folder(folder, replaces=True) as fresh:
+        (fresh / GRAPH_FILE).write_bytes(graph)
+        (fresh / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
     return card
 
 

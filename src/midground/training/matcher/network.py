@@ -1,7 +1,8 @@
 """A compact RoMa: where does each place of the moving image lie in the fixed one, and how sure is that?
 
-Both images go through the backbone of XFeat. At stride 8 every place is compared with every other; the expected place
-is what a decoder, which sees the whole image, corrects. Refiners at strides 4 and 2 then compare a neighbourhood of the
+Both images go through the backbone of XFeat. At stride 8 every place is compared with every other, by the backbone's
+features and by the windows of the mapped images around them, whose correlation needs no training; the expected place is
+what a decoder, which sees the whole image, corrects. Refiners at strides 4 and 2 then compare a neighbourhood of the
 place found so far, and move it. Places are (x, y) in px of the input, integers at pixel centres.
 
 Source:
@@ -32,8 +33,12 @@ _WIDTHS = {8: _COARSE_WIDTH, 4: 32, 2: 16}
 _HIDDEN = {4: 64, 2: 32}
 _RADII = {4: 3, 2: 2}
 _LATERAL = {4: 24, 2: 8}
-_FIRST_SHARPNESS = 20.0
+_WINDOW_CELLS = 7
+_FIRST_SHARPNESS, _FIRST_WINDOW_SHARPNESS = 5.0, 15.0
 _OFFSET_SCALE_PX = 64.0
+
+
+_Description = Float[Tensor, "n _ g g"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,18 @@ class Coarse:
     stride_px: int = _COARSE_STRIDE
 
     @classmethod
-    def compare(
-        cls, features: tuple[Float[Tensor, "n d g g"], Float[Tensor, "n d g g"]], sharpness: Float[Tensor, ""]
-    ) -> Coarse:
-        """Scaled cosine of all pairs of features (moving, fixed)."""
-        one, other = (functional.normalize(image.float().flatten(2), dim=1) for image in features)
-        with torch.autocast(one.device.type, enabled=False):
-            return cls(sharpness * other.transpose(1, 2) @ one)
+    def compare(cls, *descriptions: tuple[_Description, _Description, Float[Tensor, ""]]) -> Coarse:
+        """Sum of scaled cosines of all pairs of descriptors.
+
+        Args:
+            descriptions: Descriptors of the moving and the fixed image, and the factor of their cosines.
+        """
+        logits = []
+        for *images, sharpness in descriptions:
+            one, other = (functional.normalize(image.float().flatten(2), dim=1) for image in images)
+            with torch.autocast(one.device.type, enabled=False):
+                logits.append(sharpness * (other.transpose(1, 2) @ one))
+        return cls(torch.stack(logits).sum(0))
 
     def expected(self, grid_xy: Float[Tensor, "2 g g"]) -> tuple[Float[Tensor, "n 2 g g"], Float[Tensor, "n 1 g g"]]:
         """Mean place in the fixed image, px, and the largest probability of one place."""
@@ -91,6 +101,7 @@ class SharedRoma(nn.Module):
             {str(stride): _layer(n + _WIDTHS[2 * stride], _WIDTHS[stride]) for stride, n in _LATERAL.items()}
         )
         self.sharpness = nn.Parameter(torch.tensor(_FIRST_SHARPNESS).log())
+        self.window_sharpness = nn.Parameter(torch.tensor(_FIRST_WINDOW_SHARPNESS).log())
         self.decoder = _Decoder()
         self.refiners = nn.ModuleDict({str(stride): _Refiner(stride) for stride in _RADII})
 
@@ -104,7 +115,10 @@ class SharedRoma(nn.Module):
         """
         both = self._features(torch.cat([moving, fixed]))
         features = {stride: tuple(one.chunk(2)) for stride, one in both.items()}
-        coarse = Coarse.compare(features[_COARSE_STRIDE], self.sharpness.exp())
+        windows = windows_around(moving), windows_around(fixed)
+        coarse = Coarse.compare(
+            (*features[_COARSE_STRIDE], self.sharpness.exp()), (*windows, self.window_sharpness.exp())
+        )
         matches = [self.decoder(*features[_COARSE_STRIDE], coarse)]
         for stride in _RADII:
             matches.append(self.refiners[str(stride)](*features[stride], matches[-1]))
@@ -185,6 +199,14 @@ def _for_channels(trunk: XFeatModel, n_channels: int) -> XFeatModel:
         skip.bias.copy_(trunk.skip1[1].bias)
     trunk.block1[0].layer[0], trunk.skip1[1] = first, skip
     return trunk
+
+
+def windows_around(image: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d g g"]:
+    """The window around each place at stride 8, every channel less its mean: its cosines are correlations."""
+    cells = functional.avg_pool2d(image, _COARSE_STRIDE)
+    windows = functional.unfold(cells, _WINDOW_CELLS, padding=_WINDOW_CELLS // 2)
+    windows = windows.unflatten(1, (image.shape[1], _WINDOW_CELLS**2))
+    return (windows - windows.mean(2, keepdim=True)).flatten(1, 2).unflatten(2, cells.shape[-2:])
 
 
 def centres_xy(features: Float[Tensor, "n d g_h g_w"], stride_px: int) -> Float[Tensor, "2 g_h g_w"]:

@@ -13,15 +13,15 @@ from midground.core.metrics import success_rate
 from midground.datasets.base import PairSource, PixelWindow
 from midground.datasets.catalogue import open_pairs
 from midground.errors import ConfigError
+from midground.evaluation.cuts import warped
 from midground.evaluation.matchability import feature_error_px
-from midground.evaluation.warps import draw_warp
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.roma_shared import RomaSharedMatcher
 from midground.matching.xfeat import xfeat_network
 from midground.modality.base import Mapper
 from midground.modality.mappers import build_mapper
 from midground.registration.config import EstimateConfig
-from midground.registration.pair import warp_image
+from midground.training.alignments import kept_alignments
 from midground.training.callbacks import Keep, Report, Tell, Validate, silent
 from midground.training.config import RealignConfig
 from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split
@@ -33,7 +33,6 @@ from midground.training.matcher.export import export_matcher, load_network, matc
 from midground.training.matcher.module import MatcherModule, dense_network
 from midground.training.matcher.network import SharedRoma
 from midground.training.matcher.samples import MatcherSamples
-from midground.training.realign import realign
 from midground.training.sampling import SampleStream
 
 MATCHER_FOLDER = "matcher"
@@ -83,29 +82,28 @@ class ValidateMatcher(Validate):
         self, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, report: Report, network: SharedRoma
     ) -> None:
         super().__init__(config, pairs, mapper, report)
-        self._side_px = config.data.crop_px
+        self._crop_px = config.data.crop_px
         # Other draws than those of the training.
         self._warp = replace(config.warp, seed=config.warp.seed + 1)
         self._matcher = RomaSharedMatcher(
             RomaSharedConfig(),
             dense_network(network),
             n_channels=network.n_channels,
-            side_px=self._side_px,
+            side_px=config.side_px,
             model=mapper.name,
         )
 
     def measure(self) -> CornerErrors:
-        """Measure once; a SAR image of the size of a training sample, warped, is brought onto its optical image."""
+        """Measure once: a SAR image under a warp, cut so that its outline does not show, meets its optical image."""
         return CornerErrors(np.array([self._error_px(index) for index in range(len(self._pairs))], np.float64))
 
     def _error_px(self, index: int) -> float:
         height, width = self._pairs.hw(index)
-        side_px = self._side_px
+        side_px = self._crop_px
         pair = self._pairs.read(index, PixelWindow((height - side_px) // 2, (width - side_px) // 2, side_px, side_px))
-        moving_from_fixed = draw_warp(self._warp, index, pair.sar.hw)
-        moving = self._mapper.map(warp_image(pair.sar, moving_from_fixed, pair.sar.hw), "sar")
-        fixed = self._mapper.map(pair.optical, "optical")
-        return feature_error_px(self._matcher, moving, fixed, moving_from_fixed.inverse(), _ESTIMATE)
+        sar, optical, truth = warped(pair, self._warp, index)
+        images = self._mapper.map(sar, "sar"), self._mapper.map(optical, "optical")
+        return feature_error_px(self._matcher, *images, truth, _ESTIMATE)
 
 
 def train_matcher(
@@ -146,24 +144,25 @@ def train_matcher(
         augment=config.augment,
         seed=config.seed,
     )
+    n_channels = _n_channels(mapper, validation)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    network = _network(config, n_channels).train()
+    if not options.resume:
+        begin_folder(config, folder)
     if config.realign_px and config.pairing in ("cross", "curriculum"):
-        shifts = RealignConfig(search_px=config.realign_px)
-        found = [realign(mapper, source, shifts) for source in training]
+        found = kept_alignments(folder, mapper, training, RealignConfig(search_px=config.realign_px))
         stream.align([one.shifts_xy for one in found])
         report(f"realigned: {' | '.join(map(str, found))}")
-    n_channels = _n_channels(mapper, validation)
     report(
         f"{sum(map(len, training))} pairs to train on, {len(validation)} to validate on; "
         f"{n_channels} channels of '{mapper.name}'"
     )
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
     plan = Plan(
         steps_per_epoch=config.steps_per_epoch,
         batch_size=config.batch_size,
         workers=config.data.workers or 0,
         pin_memory=on_gpu,
     )
-    network = _network(config, n_channels).train()
     samples = MatcherSamples(stream, mapper, config)
     module = MatcherModule(config, network, samples, plan)
     data = tuple(
@@ -175,8 +174,6 @@ def train_matcher(
     keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
     tell = Tell(config, report, every_s=options.tell_every_s)
     trainer = make_trainer(config, folder, options, [tell, validate, keep], on_gpu=on_gpu)
-    if not options.resume:
-        begin_folder(config, folder)
     fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
     best, last = (path if path.is_file() else None for path in (keep.best, keep.last))
     if last is not None:

@@ -1,7 +1,8 @@
 """Pairs of shared-modality images whose transform is known.
 
 An image is warped before it is mapped, as it will be in use. The other order is quicker, and wrong for most mappers:
-channels that hold the gradients of one orientation change places when the image turns.
+channels that hold the gradients of one orientation change places when the image turns. What is shown are random squares
+of both images that hold data everywhere: see ``evaluation.cuts``.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 
 from midground.core.image import Image
+from midground.core.transforms import Transform
+from midground.datasets.base import PixelWindow
+from midground.evaluation.cuts import random_square
 from midground.evaluation.warps import draw_warp
 from midground.matching.roma_shared import standardised
 from midground.modality.base import MODALITIES, Mapper, Modality
@@ -23,6 +27,10 @@ _ELSEWHERE = 1_000_003
 """Samples that are so far apart show different places, but for rare chance."""
 _MAX_CUT = 0.25
 """Largest distance of a line beyond which data are missing from the middle, as a share of the side."""
+_SMALL, _LARGE = (0.5, 1.0), (0.75, 1.0)
+"""Sides of the squares cut out of the warped image and of the other one, as shares of the network's side."""
+_INSIDE = 0.15
+"""Least distance of the middle of the former from the border of the latter, as a share of its side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +58,44 @@ class MatcherSamples:
 
     def sample(self, number: int) -> MatcherSample:
         """The pair with this number, from 0 on."""
-        rng = np.random.default_rng([self._config.seed, 6, number])
-        is_related = rng.random() >= self._config.unrelated_share
-        roles = self.roles(number)
+        config = self._config
+        rng = np.random.default_rng([config.seed, 6, number])
+        is_related = rng.random() >= config.unrelated_share
         pair = self._stream.sample(number)
-        moving = _image(pair, roles[0])
-        fixed = _image(pair if is_related else self._stream.sample(number + _ELSEWHERE), roles[1])
-        moving_from_fixed = draw_warp(self._config.warp, number, moving.hw)
-        moving = warp_image(moving, moving_from_fixed, moving.hw)
-        moving, fixed = self._masked(moving, fixed, rng)
-        moving, fixed = self._mapper.map(moving, roles[0]), self._mapper.map(fixed, roles[1])
-        return MatcherSample(
-            standardised(moving),
-            standardised(fixed),
-            moving.valid[None].astype(np.float32),
-            # No place of the moving image is seen in one that shows another place.
-            fixed.valid[None].astype(np.float32) * is_related,
-            moving_from_fixed.inverse().matrix,
-        )
+        other_pair = pair if is_related else self._stream.sample(number + _ELSEWHERE)
+        # Which of (moving, fixed) is warped; then which stays.
+        order = (0, 1) if rng.random() < 0.5 else (1, 0)
+        roles = self.roles(number)
+        one, other = _image(pair, roles[order[0]]), _image(other_pair, roles[order[1]])
+        warp = draw_warp(config.warp, number, other.hw)
+        one, other, still_from_warped = _cut_out(one, other, warp, config.side_px, rng)
+        images = self._masked(one, other, rng)
+        shown = [self._shown(image, roles[role]) for image, role in zip(images, order, strict=True)]
+        (moving, moving_valid), (fixed, fixed_valid) = (shown[role] for role in order)
+        truth = still_from_warped if order == (0, 1) else still_from_warped.inverse()
+        # No place of the moving image is seen in one that shows another place.
+        return MatcherSample(moving, fixed, moving_valid, fixed_valid * is_related, truth.matrix)
 
-    def _masked(self, moving: Image, fixed: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+    def _shown(
+        self, image: Image, modality: Modality
+    ) -> tuple[Float32[np.ndarray, "c s s"], Float32[np.ndarray, "1 s s"]]:
+        """An image as the network takes it, in the upper left corner of a square; and which pixels hold data."""
+        mapped = self._mapper.map(image, modality)
+        height, width = mapped.hw
+        side_px = self._config.side_px
+        channels = np.zeros((mapped.n_channels, side_px, side_px), np.float32)
+        channels[:, :height, :width] = standardised(mapped)
+        valid = np.zeros((1, side_px, side_px), np.float32)
+        valid[0, :height, :width] = mapped.valid
+        return channels, valid
+
+    def _masked(self, one: Image, other: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Take data away beyond a line, from one image or from both at the same place."""
         if rng.random() >= self._config.masked_share:
-            return moving, fixed
+            return one, other
         which = rng.integers(3)
-        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(-_MAX_CUT, _MAX_CUT)
-        height, width = moving.hw
-        y, x = np.mgrid[:height, :width]
-        kept = np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5) < distance
-        return (_cut(moving, kept) if which != 0 else moving), (_cut(fixed, kept) if which != 1 else fixed)
+        line = rng.uniform(0, 2 * np.pi), rng.uniform(-_MAX_CUT, _MAX_CUT)
+        return (_cut(one, *line) if which != 0 else one), (_cut(other, *line) if which != 1 else other)
 
     def roles(self, number: int) -> tuple[Modality, Modality]:
         """What the moving and the fixed image show."""
@@ -99,6 +116,38 @@ def _image(pair: Sample, modality: Modality) -> Image:
     return Image(np.where(valid, channels, np.float32(0)), valid)
 
 
-def _cut(image: Image, kept: Bool[np.ndarray, "h w"]) -> Image:
+def _cut_out(
+    one: Image, other: Image, warp: Transform, side_px: int, rng: np.random.Generator
+) -> tuple[Image, Image, Transform]:
+    """A random square of one image under a warp, one of the other image around it, and the truth, other from one."""
+    one = warp_image(one, warp, other.hw)
+    small = random_square(one.valid, _sides(_SMALL, side_px), rng)
+    middle_xy = np.array([small.left + small.width // 2, small.top + small.height // 2], np.float64)
+    large = _around(warp.inverse()(middle_xy), _sides(_LARGE, side_px), other.hw, rng)
+    to_warped, to_other = (Transform.translation(window.left, window.top) for window in (small, large))
+    return one.crop(*small), other.crop(*large), to_other.inverse() @ warp.inverse() @ to_warped
+
+
+def _sides(shares: tuple[float, float], side_px: int) -> tuple[int, int]:
+    return int(shares[0] * side_px), int(shares[1] * side_px)
+
+
+def _around(
+    place_xy: Float64[np.ndarray, " 2"], sides_px: tuple[int, int], hw: tuple[int, int], rng: np.random.Generator
+) -> PixelWindow:
+    """A random square of an image that holds a place, as far as the image reaches."""
+    side = int(rng.integers(sides_px[0], sides_px[1] + 1))
+    height, width = min(side, hw[0]), min(side, hw[1])
+    left, top = (
+        int(np.clip(place - rng.uniform(_INSIDE, 1 - _INSIDE) * length, 0, limit - length))
+        for place, length, limit in zip(place_xy, (width, height), hw[::-1], strict=True)
+    )
+    return PixelWindow(top, left, height, width)
+
+
+def _cut(image: Image, angle: float, distance: float) -> Image:
+    height, width = image.hw
+    y, x = np.mgrid[:height, :width]
+    kept = np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5) < distance
     valid = image.valid & kept
     return Image(np.where(valid, image.channels, np.float32(0)), valid)

@@ -41,6 +41,7 @@ def config(settings: Callable[..., TrainConfig]) -> MatcherTrainConfig:
     return MatcherTrainConfig(
         name="tiny",
         data=replace(settings().data, crop_px=SIDE_PX, max_validation_pairs=2),
+        side_px=SIDE_PX,
         model="structure",
         realign_px=0,
         warp=WarpConfig(shift_px=8.0, rotation_deg=5.0, scale=(1.0, 1.0)),
@@ -108,6 +109,19 @@ def test_an_interrupted_run_goes_on_with_the_same_pairs(
     assert run(config, tmp_path / "run", resume=True).n_steps == 4
     one, other = weights(tmp_path / "whole" / "last.ckpt"), weights(tmp_path / "run" / "last.ckpt")
     assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-6
+
+
+def test_a_resumed_run_does_not_look_for_shifts_again(
+    config: MatcherTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, realign_px=4)
+    lines: list[str] = []
+    assert run(config, tmp_path / "run", lines, max_minutes=1e-6).n_steps == 1
+    monkeypatch.setattr("midground.training.alignments.realign", None)
+    assert run(config, tmp_path / "run", lines, resume=True).n_steps == 4
+    realigned = [line for line in lines if line.startswith("realigned: ")]
+    assert len(realigned) == 2
+    assert realigned[0] == realigned[1]
 
 
 def test_a_run_starts_from_another_matcher(config: MatcherTrainConfig, tmp_path: Path) -> None:

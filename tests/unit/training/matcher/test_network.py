@@ -16,7 +16,7 @@ from midground.matching.xfeat import xfeat_network  # noqa: E402
 from midground.training.matcher.export import export_graph  # noqa: E402
 from midground.training.matcher.loss import Truth, loss_parts  # noqa: E402
 from midground.training.matcher.module import dense_network  # noqa: E402
-from midground.training.matcher.network import Coarse, SharedRoma, centres_xy  # noqa: E402
+from midground.training.matcher.network import Coarse, SharedRoma, centres_xy, windows_around  # noqa: E402
 
 pytestmark = pytest.mark.extras
 
@@ -64,6 +64,17 @@ def test_the_expected_place_is_the_mean_of_all_places_by_their_probability() -> 
     # A quarter at (3.5, 3.5), three quarters at (11.5, 11.5).
     torch.testing.assert_close(expected, torch.full((1, 2, 2, 2), 9.5))
     torch.testing.assert_close(peak, torch.full((1, 1, 2, 2), 0.75))
+
+
+def test_windows_find_a_shifted_image_before_any_training() -> None:
+    """By whole cells, with gain and offset of their own: the cosine of windows less their means is a correlation."""
+    whole = texture(2, SIDE_PX + 16)
+    moving, fixed = whole[..., 16:, 8:-8], 3 * whole[..., :-16, 16:] - 2
+    one, other = (torch.nn.functional.normalize(windows_around(image).flatten(2), dim=1) for image in (moving, fixed))
+    found = (other.transpose(1, 2) @ one)[0].argmax(0).unflatten(0, (16, 16))
+    rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    inside = (slice(3, -5), slice(4, -3))
+    assert torch.equal(found[inside], ((rows + 2) * 16 + columns - 1)[inside])
 
 
 def test_it_learns_one_pair_in_a_few_steps() -> None:

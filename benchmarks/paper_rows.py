@@ -1,0 +1,62 @@
+"""The trained transformations of the paper's table 2 on ``ombria``, for ``midground reproduce``.
+
+    python benchmarks/paper_rows.py --data FOLDER --out FOLDER [--minutes 8] [--rows pix2pix,lsgan,ours-1,ours-2]
+    midground reproduce --data benchmarks/ombria-test.yaml --out FOLDER --model pix2pix=FOLDER/pix2pix ...
+
+FOLDER of ``--data`` holds ``data`` as for the other benchmarks. Each trains for the same time. Networks, criteria and
+augmentation are those of the presets in ``configs``; data, bands, steps, and the warm-up, which would outlast the time,
+are not. The last weights are exported, as in the paper's public code. Needs the extra ``train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pairs import data_root
+
+from midground.cli.config_file import resolve_config
+from midground.training.checkpoint import LAST
+from midground.training.config import TrainConfig
+from midground.training.run import RunOptions, train
+from midground.training.ship import export_checkpoint
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+PRESETS = {"pix2pix": "pix2pix", "lsgan": "lsgan", "ours-1": "paper-ours-1", "ours-2": "paper-ours-2"}
+FEWER = ("steps_per_epoch=50", "epochs=10000", "validate_every_epochs=10000")
+WARM_UP = ("optimizer.warmup_epochs=1",)
+"""The translators have none."""
+
+
+def settings(root: Path, row: str) -> TrainConfig:
+    """A preset on ``ombria`` train, without the validation places of configs/sar1-rgb.yaml."""
+    lists = CONFIGS / "sar1-rgb"
+    pairs = f"path: {root / 'ombria' / 'train'}, bands_sar: [1], place_pattern: '(\\d+)_', in_memory: true"
+    data = (
+        f"data.train=[{{pairs: {{{pairs}, exclude: {lists / 'ombria-left-out.txt'}}}}}]",
+        f"data.validation={{{pairs}, include: {lists / 'ombria-validation.txt'}}}",
+    )
+    card = ("card.sar_bands=[VV]", "card.optical_bands=[B04, B03, B02]")
+    warm_up = WARM_UP if row.startswith("ours") else ()
+    return resolve_config(TrainConfig, file=CONFIGS / f"{PRESETS[row]}.yaml", settings=[*data, *card, *FEWER, *warm_up])
+
+
+def main() -> None:
+    """Train and export one row after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--rows", default=",".join(PRESETS))
+    arguments = parser.parse_args()
+    root = data_root(arguments.data)
+    for row in arguments.rows.split(","):
+        run = arguments.out / "runs" / row
+        options = RunOptions(max_minutes=arguments.minutes, accelerator="cpu", tell_every_s=1e9)
+        done = train(settings(root, row), run, options)
+        print(f"{row}: {done.n_steps} steps in {arguments.minutes:g} minutes", flush=True)
+        export_checkpoint(run / LAST, arguments.out / row)
+
+
+if __name__ == "__main__":
+    main()
