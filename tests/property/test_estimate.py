@@ -52,7 +52,7 @@ def place_error_px(one: Transform, other: Transform) -> float:
 
 
 @seed(20)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(truth=transforms(), n=st.integers(30, 80), draw_seed=st.integers(0, 2**16))
 def test_a_model_is_recovered_at_half_outliers(truth, n, draw_seed):
     matches, is_inlier = half_outliers(truth, n, draw_seed)
@@ -63,7 +63,7 @@ def test_a_model_is_recovered_at_half_outliers(truth, n, draw_seed):
 
 
 @seed(21)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(truth=transforms(), draw_seed=st.integers(0, 2**16), order_seed=st.integers(0, 2**16))
 def test_the_order_of_the_matches_does_not_matter(truth, draw_seed, order_seed):
     matches, _ = half_outliers(truth, 40, draw_seed)
@@ -74,7 +74,7 @@ def test_the_order_of_the_matches_does_not_matter(truth, draw_seed, order_seed):
 
 
 @seed(22)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(truth=transforms(), draw_seed=st.integers(0, 2**16), config_seed=st.integers(0, 2**31 - 1))
 def test_one_seed_gives_one_answer(truth, draw_seed, config_seed):
     matches, _ = half_outliers(truth, 20, draw_seed)
@@ -85,7 +85,7 @@ def test_one_seed_gives_one_answer(truth, draw_seed, config_seed):
 
 
 @seed(23)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(truth=transforms(), draw_seed=st.integers(0, 2**16))
 def test_least_squares_is_exact_on_exact_matches(truth, draw_seed):
     rng = np.random.default_rng(draw_seed)

@@ -124,7 +124,7 @@ def test_correction_means_the_same_at_every_resolution(correction, factor, seed)
     assert np.allclose(one, two, atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["nearest", "bilinear", "cubic"]),
     st.floats(-20, 20),

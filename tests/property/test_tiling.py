@@ -1,7 +1,7 @@
 """Windows of any scene: cores partition it exactly, weights sum to 1."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from midground.core.tiling import feather, spans, windows
@@ -9,7 +9,6 @@ from midground.core.tiling import feather, spans, windows
 SIDES = st.integers(1, 40)
 
 
-@settings(deadline=None)  # many windows of one pixel on a busy machine
 @given(height=SIDES, width=SIDES, core_px=st.integers(1, 50), halo_px=st.integers(0, 30))
 def test_cores_partition_the_scene(height: int, width: int, core_px: int, halo_px: int) -> None:
     count = np.zeros((height, width), int)
@@ -29,7 +28,6 @@ def test_cores_keep_to_multiples(n_units: int, core_units: int, multiple_px: int
     assert max(span.stop - span.start for span in found) <= core_units * multiple_px
 
 
-@settings(deadline=None)  # many windows of one pixel on a busy machine
 @given(height=SIDES, width=SIDES, core_px=st.integers(1, 50), halo_px=st.integers(0, 30), data=st.data())
 def test_weights_sum_to_one(height: int, width: int, core_px: int, halo_px: int, data: st.DataObject) -> None:
     cut = windows((height, width), core_px, halo_px)

@@ -30,13 +30,13 @@ def transforms(draw: st.DrawFn) -> Transform:
 
 
 @given(transforms(), POINTS_XY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_inverse_undoes(transform, points_xy):
     np.testing.assert_allclose(transform.inverse()(transform(points_xy)), points_xy, atol=1e-6)
 
 
 @given(transforms(), transforms(), POINTS_XY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_composition_is_application_one_after_the_other(second, first, points_xy):
     once = first(points_xy)
     horizon = once @ second.matrix[2, :2] + 1
@@ -46,7 +46,7 @@ def test_composition_is_application_one_after_the_other(second, first, points_xy
 
 
 @given(transforms(), transforms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_composition_has_the_more_general_kind(second, first):
     rank = TRANSFORM_KINDS.index
 
@@ -54,7 +54,7 @@ def test_composition_has_the_more_general_kind(second, first):
 
 
 @given(transforms(), transforms())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_corner_error_is_symmetric_and_zero_for_the_same(one, other):
     hw = (200, 300)
 
@@ -63,7 +63,7 @@ def test_corner_error_is_symmetric_and_zero_for_the_same(one, other):
 
 
 @given(transforms(), st.floats(0, 1000), st.floats(0, 1000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_magnification_is_inverted_by_the_inverse(transform, x, y):
     point_xy = np.array([x, y])
     smallest, largest = transform.scale_at(point_xy)

@@ -136,8 +136,9 @@ def test_what_exists_is_not_replaced(source, tmp_path):
     (tmp_path / "packed").mkdir()
     with pytest.raises(OutputError, match="packed: exists already"):
         pack(source, tmp_path / "packed")
+    (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="packed: cannot be written"):
-        pack(source, tmp_path / "absent" / "packed")
+        pack(source, tmp_path / "file" / "packed")
     with pytest.raises(ConfigError, match="1024 bytes or more, found 10"):
         pack(source, tmp_path / "other", shard_bytes=10)
 
