@@ -86,6 +86,7 @@ def test_processes_share_the_samples_of_every_step() -> None:
     assert [one + other for one, other in zip(*dealt, strict=True)] == numbers(PLAN, 0)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
 def test_processes_that_read_change_nothing() -> None:
     alone, helped = (list(batches(stream(), replace(PLAN, workers=n), lambda: 2)) for n in (0, 2))
     assert len(alone) == len(helped) == 3
