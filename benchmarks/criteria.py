@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from matchability import WINDOWS_PX, Ombria
-from pairs import data_root
+from pairs import CONFIGS, data_root, training_data
 from torch import nn
 
 from midground.cli.config_file import resolve_config
@@ -33,38 +33,32 @@ from midground.training.config import TrainConfig
 from midground.training.run import RunOptions, train
 from midground.training.torch_mapper import TorchMapper
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 CORRELATION = "criterion={name: correlation, window_px: [40, 80], search_px: 24, frame_shift_px: 32, n_windows: 8}"
+NEVER = "realign={every_epochs: 0}"
 CRITERIA = {
-    "correlation": CORRELATION,
-    "correlation-realigned": CORRELATION,
-    "grayscale": "criterion={name: grayscale}",
-    "grayscale-detached": "criterion={name: grayscale, detach_sar: true}",
-    "reconstruction": "criterion={name: reconstruction}",
+    "correlation": (CORRELATION, NEVER),
+    "correlation-realigned": (CORRELATION, "realign={every_epochs: 1000, from_epoch: 2}"),
+    "grayscale": ("criterion={name: grayscale}", NEVER),
+    "grayscale-detached": ("criterion={name: grayscale, detach_sar: true}", NEVER),
+    "reconstruction": ("criterion={name: reconstruction}", NEVER),
 }
 EPOCH_STEPS, CROP_PX = 50, 160
-REALIGN = {"correlation-realigned": "realign={every_epochs: 1000, from_epoch: 2}"}
 MEASURED = MatchabilityConfig(windows_px=WINDOWS_PX, matchers=(), similarity=True)
 
 
 def settings(root: Path, criterion: str, *, collection: str = "ombria", n_steps: int | None = None) -> TrainConfig:
     """The shipped model's settings with another criterion, on one collection."""
-    lists = CONFIGS / "sar1-rgb"
-    ombria = f"path: {root / 'ombria' / 'train'}, bands_sar: [1], place_pattern: '(\\d+)_', in_memory: true"
-    pairs = ombria if collection == "ombria" else f"path: {root / collection}, in_memory: true"
     return resolve_config(
         TrainConfig,
         file=CONFIGS / "sar1-rgb.yaml",
         settings=[
-            CRITERIA[criterion],
+            *CRITERIA[criterion],
+            *training_data(root, collection),
             "n_channels=8",
             "network.n_context=0",
             f"data.crop_px={CROP_PX}",
-            f"data.train=[{{pairs: {{{pairs}, exclude: {lists / f'{collection}-left-out.txt'}}}}}]",
-            f"data.validation={{{ombria}, include: {lists / 'ombria-validation.txt'}}}",
             "optimizer.schedule=constant",
             "precision=32-true",
-            REALIGN.get(criterion, "realign={every_epochs: 0}"),
             f"steps_per_epoch={EPOCH_STEPS}",
             f"epochs={10000 if n_steps is None else math.ceil(n_steps / EPOCH_STEPS)}",
             "validate_every_epochs=10000",

@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -42,6 +44,17 @@ def usable_ombria(root: Path, split: str) -> Iterator[tuple[str, np.ndarray, np.
         grey = optical.mean(axis=0)
         if (grey < 1).mean() < 0.10 and grey.std() >= 6:
             yield path.stem, _read(path).mean(axis=0).astype(np.uint8), optical
+
+
+def training_data(root: Path, collection: str = "ombria") -> list[str]:
+    """Settings of a training on a collection, without what configs/sar1-rgb.yaml holds out, validated on ``ombria``."""
+    lists = CONFIGS / "sar1-rgb"
+    ombria = f"path: {root / 'ombria' / 'train'}, bands_sar: [1], place_pattern: '(\\d+)_', in_memory: true"
+    pairs = ombria if collection == "ombria" else f"path: {root / collection}, in_memory: true"
+    return [
+        f"data.train=[{{pairs: {{{pairs}, exclude: {lists / f'{collection}-left-out.txt'}}}}}]",
+        f"data.validation={{{ombria}, include: {lists / 'ombria-validation.txt'}}}",
+    ]
 
 
 def ombria_shift(root: Path, *, split: str = "test", n: int = 60, seed: int = 7, max_px: int = 20) -> Iterator[Pair]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pairs import data_root
+from pairs import CONFIGS, data_root, training_data
 
 from midground.cli.config_file import resolve_config
 from midground.training.checkpoint import LAST
@@ -21,7 +21,6 @@ from midground.training.config import TrainConfig
 from midground.training.run import RunOptions, train
 from midground.training.ship import export_checkpoint
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PRESETS = {"pix2pix": "pix2pix", "lsgan": "lsgan", "ours-1": "paper-ours-1", "ours-2": "paper-ours-2"}
 FEWER = ("steps_per_epoch=50", "epochs=10000", "validate_every_epochs=10000")
 WARM_UP = ("optimizer.warmup_epochs=1",)
@@ -30,15 +29,11 @@ WARM_UP = ("optimizer.warmup_epochs=1",)
 
 def settings(root: Path, row: str) -> TrainConfig:
     """A preset on ``ombria`` train, without the validation places of configs/sar1-rgb.yaml."""
-    lists = CONFIGS / "sar1-rgb"
-    pairs = f"path: {root / 'ombria' / 'train'}, bands_sar: [1], place_pattern: '(\\d+)_', in_memory: true"
-    data = (
-        f"data.train=[{{pairs: {{{pairs}, exclude: {lists / 'ombria-left-out.txt'}}}}}]",
-        f"data.validation={{{pairs}, include: {lists / 'ombria-validation.txt'}}}",
-    )
     card = ("card.sar_bands=[VV]", "card.optical_bands=[B04, B03, B02]")
     warm_up = WARM_UP if row.startswith("ours") else ()
-    return resolve_config(TrainConfig, file=CONFIGS / f"{PRESETS[row]}.yaml", settings=[*data, *card, *FEWER, *warm_up])
+    return resolve_config(
+        TrainConfig, file=CONFIGS / f"{PRESETS[row]}.yaml", settings=[*training_data(root), *card, *FEWER, *warm_up]
+    )
 
 
 def main() -> None:
@@ -52,7 +47,7 @@ def main() -> None:
     root = data_root(arguments.data)
     for row in arguments.rows.split(","):
         run = arguments.out / "runs" / row
-        options = RunOptions(max_minutes=arguments.minutes, accelerator="cpu", tell_every_s=1e9)
+        options = RunOptions(max_minutes=arguments.minutes, tell_every_s=1e9)
         done = train(settings(root, row), run, options)
         print(f"{row}: {done.n_steps} steps in {arguments.minutes:g} minutes", flush=True)
         export_checkpoint(run / LAST, arguments.out / row)

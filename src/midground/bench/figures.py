@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from midground.bench.records import load, pair_file, write_text
+from midground.bench.records import load, pair_file
 from midground.bench.scores import CORRECT_PX, Run
+from midground.core.files import write_text
 from midground.core.image import Image, three_channels
 from midground.core.metrics import point_errors
 from midground.datasets.base import Pair, PairSource

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,10 +16,11 @@ from midground.bench.config import BenchConfig
 from midground.bench.misregistration import Misregistration
 from midground.bench.weights import weights_sha256
 from midground.core.correspondences import Correspondences
+from midground.core.files import make_folder, write_text
 from midground.core.settings import differences, plain
 from midground.core.transforms import Transform
-from midground.datasets.base import PairSource
-from midground.errors import ConfigError, InputError, OutputError
+from midground.datasets.base import PairSource, listing_sha256
+from midground.errors import ConfigError, InputError
 from midground.geo.output import atomic_output
 from midground.modality.base import Mapper
 
@@ -110,13 +110,12 @@ def manifest_of(config: BenchConfig, pairs: PairSource, mapper: Mapper) -> dict[
     Raises:
         ModelError: The weights of a matcher cannot be read.
     """
-    listed = "\n".join(f"{name} {pairs.hw(index)}" for index, name in enumerate(pairs.names))
     manifest = {
         "schema": _SCHEMA,
         "pairs": {
             "name": config.pairs.path.name,
             "n_pairs": len(pairs),
-            "sha256": hashlib.sha256(listed.encode()).hexdigest(),
+            "sha256": listing_sha256(pairs),
             "settings": {key: value for key, value in asdict(config.pairs).items() if key not in ("path", "in_memory")},
         },
         "model": {"name": mapper.name, "sha256": mapper.sha256},
@@ -169,28 +168,6 @@ def read_alignment(folder: Path) -> Misregistration:
         return Misregistration(np.array(json.loads(path.read_text(encoding="utf-8")), np.float64).reshape(-1, 2))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be read; delete it and run 'midground bench predict' again.") from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, parents included, unless it is there.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be made ({error.strerror}); choose another one.") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    with atomic_output(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

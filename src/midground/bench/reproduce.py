@@ -16,11 +16,11 @@ from midground.bench.figures import correct_match_curves, examples, matches_of, 
 from midground.bench.methods import MethodConfig
 from midground.bench.predict import alignment_of, open_bench_pairs, predict
 from midground.bench.published import published
-from midground.bench.records import make_folder, write_text
 from midground.bench.rows import all_pairs_table, difference_table, paper_table, published_table
 from midground.bench.scores import Run, read_fits
 from midground.bench.similarity import published_similarity, similarity_table
 from midground.bench.tables import Table
+from midground.core.files import make_folder, write_text
 from midground.core.progress import Progress, silent
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, DependencyError, ModelError

@@ -29,17 +29,13 @@ def whole_file(path: Path, *kinds: type[Exception]) -> Iterator[Path]:
         OutputError: It cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.part")
-    failures: tuple[type[Exception], ...] = (OSError, *kinds)
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    except OutputError:
-        raise
-    except failures as error:
-        raise _unwritable(path, error) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    with _failures_of(path, *kinds):
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,30 +64,44 @@ def whole_folder(folder: Path, *, replaces: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: It cannot be written.
     """
-    try:
+    with _failures_of(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    old = scratch / "old"
+        old = scratch / "old"
+        try:
+            # One of its own inside: what mkdtemp makes is closed to others.
+            fresh = scratch / "fresh"
+            fresh.mkdir()
+            yield fresh
+            if replaces and folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, parents included, unless it is there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
-        # One of its own inside: what mkdtemp makes is closed to others.
-        fresh = scratch / "fresh"
-        fresh.mkdir()
-        yield fresh
-        if replaces and folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder cannot be made ({error.strerror}); choose another one.") from error
+
+
+@contextmanager
+def _failures_of(path: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Say of what fails in writing, by an OSError or an error of some other kinds, which path it was."""
+    failures: tuple[type[Exception], ...] = (OSError, *kinds)
+    try:
+        yield
     except OutputError:
         raise
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _unwritable(path: Path, error: Exception) -> OutputError:
-    words = str(getattr(error, "strerror", None) or error).strip().rstrip(".")
-    return OutputError(f"{path}: cannot be written ({words}); make room, or choose another folder.")
+    except failures as error:
+        words = str(getattr(error, "strerror", None) or error).strip().rstrip(".")
+        raise OutputError(f"{path}: cannot be written ({words}); make room, or choose another folder.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -104,3 +105,9 @@ def checked_window(name: str, hw: tuple[int, int], window: PixelWindow | None) -
             f"{hw[0]} × {hw[1]} px."
         )
     return window
+
+
+def listing_sha256(source: PairSource) -> str:
+    """Digest of names and sizes of all pairs of a collection, in their order; not of their pixels."""
+    listing = "\n".join(f"{name} {source.hw(index)}" for index, name in enumerate(source.names))
+    return hashlib.sha256(listing.encode()).hexdigest()

@@ -41,7 +41,7 @@ class Radiometry:
 
     def unit_sar(self, image: Image) -> Image:
         """Bring a SAR image to decibels and then to 0 ... 1."""
-        return to_unit(_decibels(image, self.sar_scale, self.sar_floor), np.array(self.sar_limits, np.float64))
+        return to_unit(to_log_scale(image, self.sar_scale, floor=self.sar_floor), np.array(self.sar_limits, np.float64))
 
     def unit_optical(self, image: Image) -> Image:
         """Bring an optical image to 0 ... 1."""
@@ -91,7 +91,7 @@ def estimate_radiometry(
     return Radiometry(
         sar_scale=sar_scale,
         sar_floor=floor,
-        sar_limits=_limits(_decibels(sar, sar_scale, floor), sar_scaling or Scaling()),
+        sar_limits=_limits(to_log_scale(sar, sar_scale, floor=floor), sar_scaling or Scaling()),
         optical_limits=_limits(optical, optical_scaling),
     )
 
@@ -107,13 +107,6 @@ def _floor(sample: Image, scale: SarScale) -> float | None:
     if positive.size == 0:
         raise InputError(f"The SAR images hold no positive value, so they cannot be {scale}: choose another sar_scale.")
     return float(positive.min())
-
-
-def _decibels(image: Image, scale: SarScale, floor: float | None) -> Image:
-    # With a floor of its own, every window would get another lowest value.
-    if floor is None or not image.valid.any():
-        return image
-    return to_log_scale(Image(np.maximum(image.channels, np.float32(floor)), image.valid), scale)
 
 
 def _one_pixel(n_bands: int) -> Image:

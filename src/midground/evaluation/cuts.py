@@ -66,17 +66,32 @@ def warped(pair: Pair, config: WarpConfig, index: int) -> tuple[Image, Image, Tr
     height, width = pair.sar.hw
     warp = draw_warp(config, index, (height, width))
     moving = warp_image(pair.sar, warp, (height, width))
-    margin = math.ceil(config.shift_px) + 1 if config.is_shift else 0
-    inside = PixelWindow(margin, margin, height - 2 * margin, width - 2 * margin)
-    square = inside if config.is_shift else largest_square(moving.valid)
-    if min(square.height, square.width) < _SMALLEST_PX:
+    if config.is_shift:
+        margin = math.ceil(config.shift_px) + 1
+        of_moving = of_fixed = PixelWindow(margin, margin, height - 2 * margin, width - 2 * margin)
+    else:
+        of_moving, of_fixed = largest_square(moving.valid), PixelWindow(0, 0, height, width)
+    if min(of_moving.height, of_moving.width) < _SMALLEST_PX:
         raise InputError(
             f"The pair '{pair.name}' has {height} × {width} px with data, of which less than {_SMALLEST_PX} px are "
             f"left under shifts of up to {config.shift_px:g} px: choose larger images, or smaller warps."
         )
-    if config.is_shift:
-        return moving.crop(*inside), pair.optical.crop(*inside), warp.inverse()
-    return moving.crop(*square), pair.optical, warp.inverse() @ Transform.translation(square.left, square.top)
+    return cut_out(moving, pair.optical, (of_moving, of_fixed), warp.inverse())
+
+
+def cut_out(
+    moving: Image, fixed: Image, windows: tuple[PixelWindow, PixelWindow], fixed_from_moving: Transform
+) -> tuple[Image, Image, Transform]:
+    """A window of each of two images, and the transform between the windows.
+
+    Args:
+        moving: One image.
+        fixed: The other one.
+        windows: Of each, inside it.
+        fixed_from_moving: Between the whole images.
+    """
+    to_moving, to_fixed = (Transform.translation(window.left, window.top) for window in windows)
+    return moving.crop(*windows[0]), fixed.crop(*windows[1]), to_fixed.inverse() @ fixed_from_moving @ to_moving
 
 
 def _reach_px(valid: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:

@@ -83,7 +83,7 @@ class RomaSharedMatcher:
                     f"found {image.n_channels} in the {role} image: map both images with '{self._model}'."
                 )
         factor = min(1.0, self._side_px / max(*moving.hw, *fixed.hw))
-        squares = [_Square.of(image, self._side_px, factor) for image in (moving, fixed)]
+        squares = [Square.of(image, self._side_px, factor) for image in (moving, fixed)]
         if not all(square.channels.any() for square in squares):
             return Correspondences.empty()
         fixed_xy, certainty = self._network(squares[0].channels[None], squares[1].channels[None])
@@ -104,7 +104,7 @@ class RomaSharedMatcher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Square:
+class Square:
     """An image as the network takes it: in the upper left corner of a square, zero where there is no data."""
 
     channels: Float32[np.ndarray, "c s s"]
@@ -112,7 +112,8 @@ class _Square:
     """Pixels of the square for one pixel of the image."""
 
     @classmethod
-    def of(cls, image: Image, side_px: int, factor: float) -> _Square:
+    def of(cls, image: Image, side_px: int, factor: float = 1.0) -> Square:
+        """Standardise an image, and reduce it by a factor so that it fits."""
         height, width = (max(1, round(length * factor)) for length in image.hw)
         square = np.zeros((image.n_channels, side_px, side_px), np.float32)
         for target, channel in zip(square, standardised(image), strict=True):
@@ -120,6 +121,7 @@ class _Square:
         return cls(square, np.array([width, height]) / image.hw[::-1])
 
     def to_image(self, square_xy: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, "n 2"]:
+        """Places in the image of places in the square, px."""
         return (square_xy + 0.5) / self.scale_xy - 0.5
 
 

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from midground.core.files import make_folder
 from midground.core.progress import Progress, silent
-from midground.errors import OutputError, unknown_name
+from midground.errors import unknown_name
 from midground.geo.correction import Correction
 from midground.geo.raster import atomic_output, open_raster
 from midground.geo.resample import Resampling
@@ -39,10 +40,7 @@ def save_result(
     Raises:
         OutputError: A file cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder cannot be made ({error.strerror}); choose another one.") from error
+    make_folder(folder)
     written = [folder / "result.json"]
     with atomic_output(written[0]) as temporary:
         temporary.write_text(as_json(result.to_dict()) + "\n", encoding="utf-8")

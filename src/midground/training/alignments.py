@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 from midground.core.files import write_text
 from midground.core.progress import Progress, silent
 from midground.core.settings import plain
-from midground.datasets.base import PairSource
+from midground.datasets.base import PairSource, listing_sha256
 from midground.modality.base import Mapper
 from midground.training.config import RealignConfig
 from midground.training.realign import Realignment, realign
@@ -57,13 +56,12 @@ def kept_alignments(
 
 def _found_with(mapper: Mapper, sources: Sequence[PairSource], config: RealignConfig) -> dict[str, Any]:
     """Everything that decides the shifts, but for the pixels."""
-    listings = ["\n".join(f"{name} {source.hw(i)}" for i, name in enumerate(source.names)) for source in sources]
     return plain(
         {
             "model": mapper.name,
             "model_sha256": mapper.sha256,
             "realign": asdict(config),
-            "pairs_sha256": [hashlib.sha256(listing.encode()).hexdigest() for listing in listings],
+            "pairs_sha256": [listing_sha256(source) for source in sources],
         }
     )
 

@@ -82,7 +82,6 @@ class ValidateMatcher(Validate):
         self, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, report: Report, network: SharedRoma
     ) -> None:
         super().__init__(config, pairs, mapper, report)
-        self._crop_px = config.data.crop_px
         # Other draws than those of the training.
         self._warp = replace(config.warp, seed=config.warp.seed + 1)
         self._matcher = RomaSharedMatcher(
@@ -99,7 +98,7 @@ class ValidateMatcher(Validate):
 
     def _error_px(self, index: int) -> float:
         height, width = self._pairs.hw(index)
-        side_px = self._crop_px
+        side_px = self._config.data.crop_px
         pair = self._pairs.read(index, PixelWindow((height - side_px) // 2, (width - side_px) // 2, side_px, side_px))
         sar, optical, truth = warped(pair, self._warp, index)
         images = self._mapper.map(sar, "sar"), self._mapper.map(optical, "optical")

@@ -15,9 +15,9 @@ from jaxtyping import Float32, Float64
 from midground.core.image import Image
 from midground.core.transforms import Transform
 from midground.datasets.base import PixelWindow
-from midground.evaluation.cuts import random_square
+from midground.evaluation.cuts import cut_out, random_square
 from midground.evaluation.warps import draw_warp
-from midground.matching.roma_shared import standardised
+from midground.matching.roma_shared import Square
 from midground.modality.base import MODALITIES, Mapper, Modality
 from midground.registration.pair import warp_image
 from midground.training.matcher.config import MatcherTrainConfig
@@ -68,7 +68,7 @@ class MatcherSamples:
         roles = self.roles(number)
         one, other = _image(pair, roles[order[0]]), _image(other_pair, roles[order[1]])
         warp = draw_warp(config.warp, number, other.hw)
-        one, other, still_from_warped = _cut_out(one, other, warp, config.side_px, rng)
+        one, other, still_from_warped = _random_squares(one, other, warp, config.side_px, rng)
         images = self._masked(one, other, rng)
         shown = [self._shown(image, roles[role]) for image, role in zip(images, order, strict=True)]
         (moving, moving_valid), (fixed, fixed_valid) = (shown[role] for role in order)
@@ -79,15 +79,11 @@ class MatcherSamples:
     def _shown(
         self, image: Image, modality: Modality
     ) -> tuple[Float32[np.ndarray, "c s s"], Float32[np.ndarray, "1 s s"]]:
-        """An image as the network takes it, in the upper left corner of a square; and which pixels hold data."""
+        """An image as the network takes it, and which pixels hold data."""
         mapped = self._mapper.map(image, modality)
-        height, width = mapped.hw
         side_px = self._config.side_px
-        channels = np.zeros((mapped.n_channels, side_px, side_px), np.float32)
-        channels[:, :height, :width] = standardised(mapped)
-        valid = np.zeros((1, side_px, side_px), np.float32)
-        valid[0, :height, :width] = mapped.valid
-        return channels, valid
+        valid = mapped.crop_padded(0, 0, side_px, side_px).valid
+        return Square.of(mapped, side_px).channels, valid[None].astype(np.float32)
 
     def _masked(self, one: Image, other: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Take data away beyond a line, from one image or from both at the same place."""
@@ -116,7 +112,7 @@ def _image(pair: Sample, modality: Modality) -> Image:
     return Image(np.where(valid, channels, np.float32(0)), valid)
 
 
-def _cut_out(
+def _random_squares(
     one: Image, other: Image, warp: Transform, side_px: int, rng: np.random.Generator
 ) -> tuple[Image, Image, Transform]:
     """A random square of one image under a warp, one of the other image around it, and the truth, other from one."""
@@ -124,8 +120,7 @@ def _cut_out(
     small = random_square(one.valid, _sides(_SMALL, side_px), rng)
     middle_xy = np.array([small.left + small.width // 2, small.top + small.height // 2], np.float64)
     large = _around(warp.inverse()(middle_xy), _sides(_LARGE, side_px), other.hw, rng)
-    to_warped, to_other = (Transform.translation(window.left, window.top) for window in (small, large))
-    return one.crop(*small), other.crop(*large), to_other.inverse() @ warp.inverse() @ to_warped
+    return cut_out(one, other, (small, large), warp.inverse())
 
 
 def _sides(shares: tuple[float, float], side_px: int) -> tuple[int, int]:
