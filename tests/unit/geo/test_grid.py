@@ -142,6 +142,22 @@ def test_common_grid_of_a_south_up_moving_image():
     assert common_grid(fixed, moving, gsd_m=10, margin_m=0) == fixed
 
 
+def test_footprints_that_touch_along_an_edge_do_not_overlap():
+    # Found by hypothesis: in single precision these two shared a sliver, and then, grown by nothing, no place.
+    fixed = Grid(
+        UTM,
+        Affine(2.998172481057287, -0.1046984901075029, 500000, 0.1046984901075029, 2.998172481057287, 5e6),
+        (300, 466),
+    )
+    moving = Grid(
+        UTM,
+        Affine(0.9998476951563913, 0.01745240643728351, 500000, 0.01745240643728351, -0.9998476951563913, 5e6),
+        (300, 300),
+    )
+    with pytest.raises(InputError, match=r"do not overlap"):
+        common_grid(fixed, moving, gsd_m=10, margin_m=0)
+
+
 def test_no_overlap_says_how_far_and_where():
     fixed = Grid(UTM, NORTH_UP, (100, 100))
     moving = Grid(UTM, Affine(10, 0, 520000, 0, -10, 4995000), (100, 100))
