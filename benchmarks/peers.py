@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,7 @@ WARPS = {
     "control": WarpConfig(shift_px=20),
 }
 OPENCV = ("opencv-python-headless==5.0.0.93",)
+VISMATCH = ("vismatch==1.4.0",)
 
 
 class UnavailableError(Exception):
@@ -60,14 +62,23 @@ class Peer:
     """Arguments of each ``pip install``, in order; none for what runs in the environment of this script."""
     python: str | None = None
     """Interpreter that the wheels need; that of this script if omitted."""
+    extra: str | None = None
+    """Extra of midground that it needs, where it runs in the environment of this script."""
 
 
 PEERS = (
     Peer("midground, translation", "midground_register:translation"),
     Peer("midground, affine", "midground_register:affine"),
-    Peer("midground's matcher rift2", "midground_matcher:rift2"),
-    Peer("midground's matcher roma-shared", "midground_matcher:roma-shared"),
-    Peer("midground's matcher xfeat", "midground_matcher:xfeat"),
+    Peer("midground, translation, told the largest shift", "midground_register:translation:told"),
+    # Area-based, with midground's own search and fit: what remains is the descriptor.
+    Peer("windows of `structure`, CFOG-like", "midground_matcher:template:structure"),
+    Peer("windows of HOPC", "midground_matcher:hopc:none"),
+    # Midground's RIFT2 and the published XFeat, on the images as they are and in the shared modality.
+    Peer("RIFT2", "midground_matcher:rift2:none"),
+    Peer("RIFT2 on `structure`", "midground_matcher:rift2:structure"),
+    Peer("XFeat", "midground_matcher:xfeat:none", extra="matchers"),
+    Peer("XFeat on `structure`", "midground_matcher:xfeat:structure", extra="matchers"),
+    Peer("roma-shared on `structure`", "midground_matcher:roma-shared:structure"),
     Peer("pandora2d 1.2.0, mutual information", "pandora2d", ("pandora2d==1.2.0 pandora==1.9.0",)),
     Peer("OpenCV 5.0.0, phase correlation of gradients", "opencv_phase", OPENCV),
     Peer("coregix 0.3.0", "coregix", ("coregix==0.3.0 itk-elastix==0.25.4",)),
@@ -90,7 +101,8 @@ PEERS = (
     ),
     Peer("GEFolki 1.1.0, one line repaired", "gefolki", ("gefolki==1.1.0 scikit-image==0.26.0",)),
     Peer("OpenCV 5.0.0, SIFT", "opencv_sift", OPENCV),
-    Peer("vismatch 1.4.0, minima-roma", "vismatch", ("vismatch==1.4.0",)),
+    Peer("vismatch 1.4.0, sift-nn", "vismatch:sift-nn", VISMATCH),
+    Peer("vismatch 1.4.0, minima-roma", "vismatch:minima-roma", VISMATCH),
 )
 
 
@@ -138,7 +150,7 @@ def environment(peer: Peer) -> str:
     """
     python = sys.executable
     if peer.pip:
-        folder = CACHE / "environments" / peer.adapter.partition("_")[0]
+        folder = CACHE / "environments" / re.split("[_:]", peer.adapter)[0]
         python = str(folder / "bin" / "python")
         is_complete = folder / "installed.json"
         if not is_complete.exists() or json.loads(is_complete.read_text(encoding="utf-8")) != list(peer.pip):
@@ -198,7 +210,8 @@ def row(peer: Peer, results: list[dict], errors: np.ndarray) -> str:
     median = np.median(errors)
     seconds = np.median([result["seconds"] for result in results if "seconds" in result] or [np.nan])
     peak_mb = max((result["peak_mb"] for result in results if "peak_mb" in result), default=np.nan)
-    installed = "<br>".join(f"`pip install {line}`" for line in peer.pip) or "this environment"
+    here = "this environment" if peer.extra is None else f"this environment, extra `{peer.extra}`"
+    installed = "<br>".join(f"`pip install {line}`" for line in peer.pip) or here
     return (
         f"| {peer.name} | {shares} | {'none' if np.isinf(median) else f'{median:.2f}'} | {n_failed} of {len(errors)} | "
         f"{seconds:.2f} | {peak_mb:.0f} | {installed} |"

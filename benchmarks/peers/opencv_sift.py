@@ -1,4 +1,4 @@
-"""OpenCV's SIFT with its defaults, ratio test at 0.75, homography by RANSAC at 3 px."""
+"""OpenCV's SIFT on images stretched to 8 bits, with its defaults, ratio test at 0.75, homography by RANSAC at 3 px."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def register(pair: Pair) -> np.ndarray:
     sift = cv2.SIFT_create()
     points, descriptors = zip(
         *(
-            sift.detectAndCompute(image, mask)
+            sift.detectAndCompute(cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX), mask)
             for image, mask in ((pair.moving, pair.valid.astype(np.uint8)), (pair.grey, None))
         ),
         strict=True,

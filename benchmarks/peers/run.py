@@ -1,8 +1,9 @@
 """Runs one adapter over a folder of pairs, in the environment of the peer: ``run.py ADAPTER[:SETTING] [FOLDER OUT]``.
 
 An adapter is a file beside this one with ``register(pair)``, or ``register(pair, setting)``, which returns the 3×3
-matrix that takes pixel centres of the moving image to those of the fixed one, and raises where its tool has no success.
-Without FOLDER, it is only imported. OUT gets a line of JSON for each pair. Needs NumPy alone.
+matrix that takes pixel centres of the moving image to those of the fixed one, and raises where its tool has no
+success. ``prepare(setting)``, if there is one, is called first. Without FOLDER, no pair is run. OUT gets a line of
+JSON for each pair. Needs NumPy alone.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def load_adapter(name: str) -> Callable[..., np.ndarray]:
     spec = importlib.util.spec_from_file_location(f"adapter_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if hasattr(module, "prepare"):
+        module.prepare(setting)
     return (lambda pair: module.register(pair, setting)) if setting else module.register
 
 

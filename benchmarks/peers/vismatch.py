@@ -1,6 +1,6 @@
-"""vismatch: MINIMA's RoMa, trained for images of different sensors, with its defaults; its homography.
+"""vismatch: the matcher that the setting names, with its defaults; vismatch's own homography.
 
-The weights are downloaded when the adapter is imported.
+``minima-roma`` was trained for images of different sensors, and its weights are downloaded. ``sift-nn`` needs none.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ import vismatch
 if TYPE_CHECKING:
     from run import Pair
 
-_matcher = vismatch.get_matcher("minima-roma", device="cpu")
+_built: dict[str, vismatch.BaseMatcher] = {}
 
 
-def register(pair: Pair) -> np.ndarray:
+def prepare(matcher: str) -> None:
+    """Build the matcher, so that missing weights are a reason to leave it out and no failure of every pair."""
+    _built[matcher] = vismatch.get_matcher(matcher, device="cpu")
+
+
+def register(pair: Pair, matcher: str) -> np.ndarray:
     """The homography that vismatch fits to the matches."""
     moving = np.repeat(pair.moving[None], 3, axis=0)
     images = [torch.from_numpy(np.float32(image) / 255) for image in (moving, pair.fixed)]
-    matrix = _matcher(*images)["H"]
+    matrix = _built[matcher](*images)["H"]
     if matrix is None:
         raise RuntimeError("vismatch has no homography")
     return matrix

@@ -142,7 +142,7 @@ def test_the_papers_tables_and_figures(places: Path, tmp_path: Path, capsys: pyt
 
 
 def test_the_paper_is_set_beside_every_kind_of_method() -> None:
-    assert set(read_methods(_METHODS, [])) >= {"sift", "rift2", "template", "mutual-information", "register"}
+    assert set(read_methods(_METHODS, [])) >= {"sift", "rift2", "template", "hopc", "mutual-information", "register"}
 
 
 def test_a_model_without_a_name(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

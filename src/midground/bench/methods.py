@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from midground.bench.hopc import HopcMatcher
 from midground.bench.mutual_information import MutualInformationMatcher
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
@@ -71,13 +72,28 @@ class MutualInformationConfig:
             raise ConfigError("mutual-information: window_px must be 8 or more, spacing_px and search_px 1 or more.")
 
 
-MethodConfig = MatcherConfig | RegisterMethodConfig | ContentBlindConfig | MutualInformationConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopcConfig:
+    """Windows searched by histograms of oriented phase congruency, as ``template`` searches them."""
+
+    name: Literal["hopc"] = "hopc"
+    """Tag of this method."""
+    search_px: int = 16
+    """Largest shift in x and y, px, 1 or more."""
+
+    def __post_init__(self) -> None:
+        if self.search_px < 1:
+            raise ConfigError("hopc: search_px must be 1 or more.")
+
+
+MethodConfig = MatcherConfig | RegisterMethodConfig | ContentBlindConfig | MutualInformationConfig | HopcConfig
 METHODS: Mapping[str, type[MethodConfig]] = MappingProxyType(
     {
         **{name: spec.config for name, spec in MATCHERS.items()},
         "register": RegisterMethodConfig,
         "content-blind": ContentBlindConfig,
         "mutual-information": MutualInformationConfig,
+        "hopc": HopcConfig,
     }
 )
 """Every matcher of the table, and what is no matcher."""
@@ -137,6 +153,8 @@ def build_method(config: MethodConfig, mapper: Mapper, model: str) -> Method:
             window_px=config.window_px, spacing_px=config.spacing_px, search_px=config.search_px
         )
         return _MappedMatcher(mapper, matcher)
+    if isinstance(config, HopcConfig):
+        return _MappedMatcher(mapper, HopcMatcher(search_px=config.search_px))
     return _MappedMatcher(mapper, build_matcher(config))
 
 

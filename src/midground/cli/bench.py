@@ -29,7 +29,11 @@ def predict(
     models: Annotated[str, typer.Option("--models", metavar="NAMES", help="Mappers, with commas between.")] = "default",
     methods: Annotated[
         str,
-        typer.Option("--methods", metavar="NAMES", help="Matchers with commas between, and register, content-blind."),
+        typer.Option(
+            "--methods",
+            metavar="NAMES",
+            help="Matchers with commas between, and register, hopc, mutual-information, content-blind.",
+        ),
     ] = "sift",
     protocols: Annotated[
         str,

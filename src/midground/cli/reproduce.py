@@ -13,7 +13,7 @@ from midground.cli.data import read_pairs_config
 from midground.errors import ConfigError
 
 _MODELS = ["none=none", "structure=structure", "correlation=default"]
-_METHODS = "sift,rift2,xfeat,dedode,roma,roma-shared,template,mutual-information,register,content-blind"
+_METHODS = "sift,rift2,xfeat,dedode,roma,roma-shared,template,hopc,mutual-information,register,content-blind"
 
 
 def reproduce(

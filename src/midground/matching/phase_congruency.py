@@ -33,6 +33,10 @@ class PhaseCongruency:
     """Maximum moment of the phase congruency over the orientations: how much of a feature a pixel is."""
     amplitude: Float32[np.ndarray, "o h w"]
     """Amplitude of the waves of each orientation, summed over scales."""
+    congruency: Float32[np.ndarray, "h w"]
+    """Phase congruency over all orientations together, 0 to 1."""
+    direction: Float32[np.ndarray, "h w"]
+    """Direction across the feature, whichever side is bright: that of the sum of the odd waves, 0 to pi."""
 
 
 def phase_congruency(
@@ -42,7 +46,7 @@ def phase_congruency(
     n_scales: int = 4,
     n_orientations: int = 6,
 ) -> PhaseCongruency:
-    """Phase congruency of an image; squares of the congruency and amplitudes are added over its channels.
+    """Phase congruency of an image; over its channels, squares of it (moments), amplitudes and waves are added.
 
     Args:
         channels: Values of any scale, smooth across the edge of the data.
@@ -56,6 +60,7 @@ def phase_congruency(
     radial, angular = _filters(size, n_scales, n_orientations)
     moments = np.zeros((3, height, width), np.float32)
     amplitude = np.zeros((n_orientations, height, width), np.float32)
+    energy, odd = np.zeros((height, width), np.float32), np.zeros((2, height, width), np.float32)
     angles = np.arange(n_orientations) * np.pi / n_orientations
     for channel in channels:
         spectrum = np.fft.fft2(_extended(channel, border, size))
@@ -64,11 +69,15 @@ def phase_congruency(
             waves = waves[:, border : border + height, border : border + width]
             congruency, total = _congruency(waves, valid)
             amplitude[index] += total
-            x, y = congruency * np.float32(np.cos(angle)), congruency * np.float32(np.sin(angle))
+            energy += congruency * total
+            across = np.array([np.cos(angle), np.sin(angle)], np.float32)[:, None, None]
+            x, y = congruency * across
             moments += np.stack([x * x, y * y, x * y])
+            odd += waves.imag.sum(axis=0) * across
     xx, yy, xy = moments * np.float32(2 / n_orientations)
     moment = (xx + yy + np.sqrt(4 * xy**2 + (xx - yy) ** 2)) / 2
-    return PhaseCongruency(moment, amplitude)
+    direction = np.mod(np.arctan2(odd[1], odd[0]), np.float32(np.pi))
+    return PhaseCongruency(moment, amplitude, energy / (amplitude.sum(axis=0) + _TINY), direction)
 
 
 def _congruency(

@@ -102,6 +102,19 @@ def test_the_index_map_knows_directions_between_the_filters() -> None:
         assert found.amplitude[:, 64, 64].argmax() == index
 
 
+@pytest.mark.parametrize("contrast", [1, -1, 0.1])
+def test_an_edge_has_the_direction_across_it_whichever_side_is_bright(contrast: float) -> None:
+    rows, columns = np.mgrid[:128, :128]
+    for angle_deg in (10, 45, 80, 120, 170):
+        angle = np.deg2rad(angle_deg)
+        across_px = np.cos(angle) * (columns - 64) + np.sin(angle) * (rows - 64)
+        edge = (contrast * np.tanh(across_px)).astype(np.float32)
+        found = phase_congruency(edge[None], np.ones((128, 128), bool))
+        assert np.rad2deg(found.direction[64, 64]) == pytest.approx(angle_deg, abs=3)
+        assert 0.4 < found.congruency[64, 64] <= 1
+        assert found.congruency[64, 64] > 2 * found.congruency[np.abs(across_px) > 16].max()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
