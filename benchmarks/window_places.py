@@ -1,10 +1,11 @@
 """How far the windows that ``roma-shared`` compares carry without any training of the matcher.
 
-    python benchmarks/window_places.py --data FOLDER [--model sar1-rgb] [--n 16]
+    python benchmarks/window_places.py --data FOLDER [--model structure] [--oriented 9] [--n 16]
 
 Of the places on the network's coarse grid in warped and cut SAR images (the validation places of configs/sar1-rgb.yaml,
-shifted by up to 64 px; then turned by up to 10 degrees and scaled by 0.9 to 1.1 too): the share whose most similar
-window of the optical image lies within 12 px of the truth; mean over the pairs. Needs the extra ``matchers``.
+shifted by up to 64 px; then turned by up to 30 degrees and scaled by 0.9 to 1.1 too): the share whose most similar
+window of the optical image, under any of the rotations compared, lies within 12 px of the truth; mean over the pairs.
+Needs the extra ``matchers``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from midground.evaluation.config import WarpConfig
 from midground.evaluation.cuts import warped
 from midground.evaluation.side_by_side import mapper_by_name
 from midground.matching.roma_shared import standardised
-from midground.training.matcher.network import centres_xy, windows_around
+from midground.training.matcher.comparison import windows_around
+from midground.training.matcher.grids import centres_xy
+from midground.training.matcher.network import Shape
 
 STRIDE_PX, NEAR_PX = 8, 12.0
 WARPS = {
     "shifted": WarpConfig(shift_px=64, seed=9, scale=(1.0, 1.0001)),
-    "turned, scaled and shifted": WarpConfig(shift_px=64, rotation_deg=10, scale=(0.9, 1.1), seed=9),
+    "turned, scaled and shifted": WarpConfig(shift_px=64, rotation_deg=30, scale=(0.9, 1.1), seed=9),
 }
 
 
@@ -35,7 +38,8 @@ def main() -> None:
     """Print one line for each kind of warp."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
-    parser.add_argument("--model", default="sar1-rgb")
+    parser.add_argument("--model", default="structure")
+    parser.add_argument("--oriented", type=int, default=9, help="channels that belong to orientations")
     parser.add_argument("--n", type=int, default=16)
     arguments = parser.parse_args()
     collection = PairsConfig(
@@ -49,16 +53,21 @@ def main() -> None:
         for index in range(len(pairs)):
             sar, optical, truth = warped(pairs.read(index), warp, index)
             mapped = (mapper.map(sar, "sar"), mapper.map(optical, "optical"))
-            one, other = (windows_around(torch.from_numpy(standardised(image))[None]) for image in mapped)
-            found = (_unit(other).T @ _unit(one)).argmax(0).numpy()
-            moving_xy, fixed_xy = (centres_xy(image, STRIDE_PX).flatten(1).T.numpy() for image in (one, other))
+            one, other = (torch.from_numpy(standardised(image))[None] for image in mapped)
+            still = windows_around(other, STRIDE_PX)[0].T
+            rotations_deg = Shape(one.shape[1], arguments.oriented, warp.rotation_deg).rotations_deg
+            turned = (
+                windows_around(one, STRIDE_PX, rotation_deg=rotation_deg, n_oriented=arguments.oriented)[0]
+                for rotation_deg in rotations_deg
+            )
+            found = torch.stack([still @ windows for windows in turned]).amax(0).argmax(0).numpy()
+            moving_xy, fixed_xy = (
+                centres_xy(functional.avg_pool2d(image, STRIDE_PX), STRIDE_PX).flatten(1).T.numpy()
+                for image in (one, other)
+            )
             error_px = np.linalg.norm(fixed_xy[found] - truth(moving_xy), axis=1)
             shares.append(float((error_px < NEAR_PX).mean()))
         print(f"{name}: {np.mean(shares):.2f} (median {np.median(shares):.2f}), {len(shares)} pairs")
-
-
-def _unit(windows: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(windows[0].flatten(1), dim=0)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from midground.errors import DependencyError
+from midground.training.matcher.grids import centres_xy
 from midground.training.matcher.module import dense_network
-from midground.training.matcher.network import SharedRoma, centres_xy
+from midground.training.matcher.network import SharedRoma
 from midground.training.matcher.samples import MatcherSample
 
 try:

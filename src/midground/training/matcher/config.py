@@ -26,6 +26,12 @@ class MatcherTrainConfig:
     """Height and width that the network takes, px (paper, section 4.3: 224). Squares are at most as large."""
     model: str = "structure"
     """Mapper that brings both images into the shared modality: a name, or a bundle's folder."""
+    n_oriented: int = 9
+    """Channels of the mapper, the first ones, that are strengths of gradients along orientations which divide a half
+    turn evenly: they change places as an image turns. 9 for ``structure``, 8 for ``sar1-rgb``, 0 for none."""
+    compared_deg: float | None = None
+    """Largest rotation under which windows are compared, degrees; that of ``warp`` if omitted. It is not learned, and
+    decides what rotations the matcher follows, and its time: 36 comparisons at 180 degrees, 7 at 30."""
     pairing: Pairing = "cross"
     """``cross``: a SAR and an optical image. ``sar``, ``optical``: an image and itself. ``curriculum``: from images
     with themselves, of either kind, to ``cross``."""
@@ -70,9 +76,10 @@ class MatcherTrainConfig:
     """Seed of weights, order, crops, roles and changes."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch", "batch_size", "validate_every_epochs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")
+        counts = ("epochs", "steps_per_epoch", "batch_size", "validate_every_epochs")
+        for name, least in (*((name, 1) for name in counts), ("n_oriented", 0), ("realign_px", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be {least} or more, found {getattr(self, name)}.")
         if self.pairing not in get_args(Pairing):
             raise unknown_name("pairing", self.pairing, get_args(Pairing))
         if not 0 < self.curriculum_share <= 1:
@@ -80,14 +87,17 @@ class MatcherTrainConfig:
         for name in ("masked_share", "unrelated_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie between 0 and 1, found {getattr(self, name)}.")
-        if self.realign_px < 0:
-            raise ConfigError(f"realign_px must be 0 or more, found {self.realign_px}.")
         if self.side_px < _MIN_SIDE_PX or self.side_px % _STRIDE_PX:
             raise ConfigError(
                 f"side_px must be a multiple of {_STRIDE_PX} from {_MIN_SIDE_PX} up, found {self.side_px}."
             )
         if self.data.crop_px < _MIN_SIDE_PX:
             raise ConfigError(f"data.crop_px must be {_MIN_SIDE_PX} or more for a matcher, found {self.data.crop_px}.")
+
+    @property
+    def rotation_deg(self) -> float:
+        """Largest rotation that the matcher follows, degrees."""
+        return self.warp.rotation_deg if self.compared_deg is None else self.compared_deg
 
     @property
     def n_samples(self) -> int:

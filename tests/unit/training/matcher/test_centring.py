@@ -12,7 +12,7 @@ pytest.importorskip("kornia", reason="needs the extra matchers")
 
 from midground.training.matcher import centring  # noqa: E402
 from midground.training.matcher.module import dense_network  # noqa: E402
-from midground.training.matcher.network import SharedRoma  # noqa: E402
+from midground.training.matcher.network import Shape, SharedRoma  # noqa: E402
 from midground.training.matcher.samples import MatcherSample  # noqa: E402
 
 pytestmark = pytest.mark.extras
@@ -46,14 +46,14 @@ def biased(error_xy: tuple[float, float], certainty: float) -> DenseNetwork:
 
 def test_the_error_is_that_of_the_certain_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(centring, "dense_network", lambda _: biased((0.4, -0.3), 0.9))
-    assert centring.shared_error_px(SharedRoma(3), Samples(), 0, 3) == pytest.approx([0.4, -0.3], abs=1e-5)
+    assert centring.shared_error_px(SharedRoma(Shape(3)), Samples(), 0, 3) == pytest.approx([0.4, -0.3], abs=1e-5)
     monkeypatch.setattr(centring, "dense_network", lambda _: biased((0.4, -0.3), 0.1))
-    assert centring.shared_error_px(SharedRoma(3), Samples(), 0, 3) == pytest.approx([0.0, 0.0])
+    assert centring.shared_error_px(SharedRoma(Shape(3)), Samples(), 0, 3) == pytest.approx([0.0, 0.0])
 
 
 def test_what_is_taken_off_is_off_every_match() -> None:
     torch.manual_seed(0)
-    network = SharedRoma(3).eval()
+    network = SharedRoma(Shape(3)).eval()
     sample = Samples().sample(0)
     before, _ = dense_network(network)(sample.moving[None], sample.fixed[None])
     centring.take_off(network, np.array([0.4, -0.3]))

@@ -10,8 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("kornia", reason="needs the extra matchers")
 
+from midground.training.matcher.grids import centres_xy, sampled  # noqa: E402
 from midground.training.matcher.loss import Truth, charbonnier, classification, loss_parts  # noqa: E402
-from midground.training.matcher.network import Coarse, Matches, centres_xy, sampled  # noqa: E402
+from midground.training.matcher.network import Coarse, Matches  # noqa: E402
 
 pytestmark = pytest.mark.extras
 

@@ -137,9 +137,12 @@ def test_a_run_starts_from_another_matcher(config: MatcherTrainConfig, tmp_path:
     card = json.loads((tmp_path / "second" / "matcher" / "card.json").read_text())
     assert "seed 1, started from first; " in card["recipe"]
     with pytest.raises(
-        ConfigError, match=r"was trained on 9 channels of 'structure', and these settings name 'none' with 1"
+        ConfigError,
+        match=r"was trained on 9 channels of 'structure' \(9 oriented\), and these settings name 'none' with 1",
     ):
-        run(replace(further, model="none"), tmp_path / "third")
+        run(replace(further, model="none", n_oriented=0), tmp_path / "third")
+    with pytest.raises(ConfigError, match=r"n_oriented: 'none' has 1 channels, found 9: 0 if none"):
+        run(replace(short, model="none"), tmp_path / "fourth")
 
 
 def test_misregistered_pairs_are_told_of(config: MatcherTrainConfig, tmp_path: Path) -> None:
