@@ -24,8 +24,8 @@ UNTRAINED = {"dedode": "untrained_dedode"}
 """Matchers whose weights are not shipped: the fixture whose settings name random weights of the real networks."""
 
 MAX_BIAS_PX = {"roma-shared": 0.7}
-"""Bias that is allowed where it is not a tenth of a pixel. A network trained on pairs of two sensors is off by some
-tenths on these textures, which are of neither; tests/integration/test_real_data.py holds it to less on real pairs."""
+"""Bias that is allowed where it is not a tenth of a pixel. The finest cells of the network are 2 px wide, and the mean
+over steps leans to the middle one; tests/integration/test_real_data.py holds it to less on real pairs."""
 SEES_OUTLINES = ("roma-shared",)
 """Matchers that take the outline of the data for a feature: known, and no reason to hide it."""
 
