@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from midground.errors import DependencyError
 from midground.training.matcher.agreement import Similarity
-from midground.training.matcher.grids import centres_xy, sampled
+from midground.training.matcher.grids import centres_xy, sampled, steps_xy
 
 try:
     import torch
@@ -70,10 +70,9 @@ def windows_around(
     cells = functional.avg_pool2d(image, stride_px)
     rotation = math.radians(rotation_deg)
     cells = turned(cells, torch.full((len(cells),), rotation, device=image.device), n_oriented)
-    steps = torch.arange(_WINDOW_CELLS, device=image.device, dtype=torch.float32) - _WINDOW_CELLS // 2
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    cos, sin = stride_px * math.cos(rotation), stride_px * math.sin(rotation)
-    around = torch.stack([cos * x + sin * y, cos * y - sin * x]).flatten(1)
+    x, y = steps_xy(_WINDOW_CELLS // 2, stride_px).to(image.device)
+    cos, sin = math.cos(rotation), math.sin(rotation)
+    around = torch.stack([cos * x + sin * y, cos * y - sin * x])
     places = centres_xy(cells, stride_px).flatten(1)[:, None] + around[:, :, None]
     windows = sampled(cells, places.expand(len(cells), -1, -1, -1), stride_px)
     return functional.normalize((windows - windows.mean(2, keepdim=True)).flatten(1, 2), dim=1)
@@ -108,16 +107,18 @@ def local_correlation(
     def mean(values: Tensor) -> Tensor:
         return functional.avg_pool2d(values, window_cells, 1, window_cells // 2)
 
-    cells_mean = mean(cells)
-    cells_variance = mean(cells.square().sum(1, keepdim=True)) - cells_mean.square().sum(1, keepdim=True)
-    near_mean = mean(near)
-    near_variance = mean(near.square().sum(1, keepdim=True)) - near_mean.square().sum(1, keepdim=True)
+    def moments(image: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of each channel, and variance of all of them together."""
+        means = mean(image)
+        variance = mean(image.square().sum(1, keepdim=True)) - means.square().sum(1, keepdim=True)
+        return means, variance.clamp_min(_TINY)
+
+    (cells_mean, cells_variance), (near_mean, near_variance) = moments(cells), moments(near)
     found = []
     for row in range(2 * radius + 1):
         for column in range(2 * radius + 1):
             part = (..., slice(row, row + height), slice(column, column + width))
             product = mean((cells * near[part]).sum(1, keepdim=True))
             covariance = product - (cells_mean * near_mean[part]).sum(1, keepdim=True)
-            energy = cells_variance.clamp_min(_TINY) * near_variance[part].clamp_min(_TINY)
-            found.append(covariance / energy.sqrt())
+            found.append(covariance / (cells_variance * near_variance[part]).sqrt())
     return torch.cat(found, 1)

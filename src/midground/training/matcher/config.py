@@ -87,6 +87,8 @@ class MatcherTrainConfig:
         for name in ("masked_share", "unrelated_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie between 0 and 1, found {getattr(self, name)}.")
+        if self.compared_deg is not None and not 0 <= self.compared_deg <= 180:
+            raise ConfigError(f"compared_deg must lie between 0 and 180, found {self.compared_deg}.")
         if self.side_px < _MIN_SIDE_PX or self.side_px % _STRIDE_PX:
             raise ConfigError(
                 f"side_px must be a multiple of {_STRIDE_PX} from {_MIN_SIDE_PX} up, found {self.side_px}."

@@ -84,7 +84,9 @@ class Shape(NamedTuple):
     def rotations_deg(self) -> list[float]:
         """Rotations under which windows are compared."""
         n_steps = math.ceil(min(self.rotation_deg, 180.0) / _ROTATION_STEP_DEG)
-        return [step * _ROTATION_STEP_DEG for step in range(-n_steps, n_steps + 1 - (n_steps == 18))]
+        rotations = [step * _ROTATION_STEP_DEG for step in range(-n_steps, n_steps + 1)]
+        # A half turn either way is the same.
+        return rotations[:-1] if rotations[-1] == 180 else rotations
 
 
 class SharedRoma(nn.Module):
@@ -121,12 +123,9 @@ class SharedRoma(nn.Module):
             coarse, transform = self._compare(moving.float(), fixed.float(), *features[_COARSE_STRIDE])
             matches: list[Matches] = []
             for stride in _SEARCHES:
-                found = self.refiners[str(stride)]((moving, fixed), features[stride], transform)
-                matches.append(found)
-                grid_xy = centres_xy(found.fixed_xy, stride).flatten(1)[None]
-                weight = found.certainty.detach().flatten(2).sigmoid()
-                scales_px = [stride * scale for scale in _FINE_SCALES]
-                transform = agreed(grid_xy, found.fixed_xy.detach().flatten(2), weight, scales_px).transform
+                if matches:
+                    transform = _agreed_on(matches[-1])
+                matches.append(self.refiners[str(stride)]((moving, fixed), features[stride], transform))
         return coarse, matches
 
     def _compare(
@@ -147,7 +146,7 @@ class SharedRoma(nn.Module):
         for rotation_deg in self.shape.rotations_deg:
             windows = windows_around(moving, _COARSE_STRIDE, rotation_deg=rotation_deg, n_oriented=n_oriented)
             cosines = fixed_windows @ windows
-            place = (learned + sharpness * cosines).detach().argmax(1, keepdim=True)
+            place = (learned.detach() + sharpness.detach() * cosines).argmax(1, keepdim=True)
             weight = cosines.gather(1, place).clamp_min(0) ** 4
             fixed_xy = grid_xy.T[place[:, 0]].transpose(1, 2)
             candidates.append(agreed(grid_xy[None], fixed_xy, weight, _COARSE_SCALES_PX))
@@ -165,6 +164,14 @@ class SharedRoma(nn.Module):
         for stride, skip in ((4, quarter), (2, half)):
             features[stride] = self.lateral[str(stride)](torch.cat([skip, _resized(features[2 * stride], skip)], 1))
         return features
+
+
+def _agreed_on(found: Matches) -> Similarity:
+    """What the matches of one stride agree on; the next one learns by itself, as in RoMa."""
+    grid_xy = centres_xy(found.fixed_xy, found.stride_px).flatten(1)[None]
+    weight = found.certainty.detach().flatten(2).sigmoid()
+    scales_px = [found.stride_px * scale for scale in _FINE_SCALES]
+    return agreed(grid_xy, found.fixed_xy.detach().flatten(2), weight, scales_px).transform
 
 
 class _Refiner(nn.Module):

@@ -26,6 +26,8 @@ DATA = DataConfig(train=(SourceConfig(pairs=PairsConfig(path=Path("pairs"))),))
         ({"masked_share": 1.5}, "masked_share must lie between 0 and 1, found 1.5"),
         ({"unrelated_share": -0.1}, "unrelated_share must lie between 0 and 1, found -0.1"),
         ({"realign_px": -1}, "realign_px must be 0 or more, found -1"),
+        ({"n_oriented": -1}, "n_oriented must be 0 or more, found -1"),
+        ({"compared_deg": -15.0}, "compared_deg must lie between 0 and 180, found -15"),
         ({"side_px": 200}, "side_px must be a multiple of 32 from 128 up, found 200"),
         ({"data": replace(DATA, crop_px=96)}, "data.crop_px must be 128 or more for a matcher, found 96"),
     ],
