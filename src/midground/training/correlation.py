@@ -12,9 +12,11 @@ Source:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from midground.errors import ConfigError, DependencyError
 from midground.training.criterion import CriterionResult, SharedBatch
@@ -54,15 +56,15 @@ class CorrelationCriterion(nn.Module):
         for index, scale in enumerate([1] * config.n_windows + [_COARSE] * config.n_coarse):
             sar, optical, valid = images[scale]
             template_of, search_of = (sar, optical) if index % 2 == 0 else (optical, sar)
-            draw = _draw(config, scale, (valid.shape[2], valid.shape[3]), batch.rng)
-            template, search = draw.template(template_of), draw.search(search_of)
-            target = _target(draw.true_xy, 2 * draw.search_px + 1, config.tolerance_px / scale).to(template.device)
+            draw = _draw(config, scale, valid.shape, batch.rng)
+            template, search = draw.templates(template_of), draw.searches(search_of)
+            target = draw.target(config.tolerance_px / scale).to(template.device)
             loss = _cross_entropy(template, search, target, temperature)
             if config.n_local:
                 local = slice(config.n_local)
                 loss = loss + _cross_entropy(template[:, local], search[:, local], target, temperature)
             losses.append(loss)
-            weights.append(_weight(draw.template(valid), draw.search(valid), config.min_valid))
+            weights.append(_weight(draw.templates(valid), draw.searches(valid), config.min_valid))
         weight = torch.stack(weights)
         loss = (torch.stack(losses) * weight).sum() / weight.sum().clamp_min(1.0)
         parts = {"temperature": temperature.detach()}
@@ -91,26 +93,35 @@ def _cross_entropy(
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
-    """One window, the area it is searched in, and where in that area it belongs."""
+    """A window of each pair, the area it is searched in, and where in that area it belongs; all of one size."""
 
     size: int
     search_px: int
-    top: int
-    left: int
-    true_xy: tuple[int, int]
+    corners_xy: npt.NDArray[np.int64]
+    """(n, 2), left and top of the areas."""
+    true_xy: npt.NDArray[np.int64]
+    """(n, 2), left and top of the windows, counted in their areas."""
 
-    def template(self, images: torch.Tensor) -> torch.Tensor:
-        x, y = self.true_xy
-        top, left = self.top + y, self.left + x
-        return images[:, :, top : top + self.size, left : left + self.size]
+    def templates(self, images: torch.Tensor) -> torch.Tensor:
+        """The windows (n, k, size, size) of images (n, k, h, w)."""
+        return _squares(images, self.corners_xy + self.true_xy, self.size)
 
-    def search(self, images: torch.Tensor) -> torch.Tensor:
-        side = self.size + 2 * self.search_px
-        return images[:, :, self.top : self.top + side, self.left : self.left + side]
+    def searches(self, images: torch.Tensor) -> torch.Tensor:
+        """The areas (n, k, size + 2 search_px, size + 2 search_px) of images (n, k, h, w)."""
+        return _squares(images, self.corners_xy, self.size + 2 * self.search_px)
+
+    def target(self, tolerance_px: float) -> torch.Tensor:
+        """The distribution over shifts (n, shifts) that the criterion wants: a Gaussian around the true ones."""
+        steps = np.arange(2 * self.search_px + 1, dtype=np.float32)
+        offsets = steps - self.true_xy[:, :, None]
+        x, y = np.exp(-(offsets**2) / (2 * max(tolerance_px, 1e-3) ** 2)).astype(np.float32).swapaxes(0, 1)
+        target = (y[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+        return torch.from_numpy(target / target.sum(axis=1, keepdims=True))
 
 
-def _draw(config: CorrelationConfig, scale: int, hw: tuple[int, int], rng: np.random.Generator) -> _Draw:
-    """A window of images that were reduced ``scale`` times."""
+def _draw(config: CorrelationConfig, scale: int, shape: Sequence[int], rng: np.random.Generator) -> _Draw:
+    """Windows of images (n, k, h, w) that were reduced ``scale`` times."""
+    n, _, *hw = shape
     (low, high), search_px = config.window_px, config.search_px // scale
     largest_px = min(high, scale * (min(hw) - 2 * search_px))
     if largest_px < low:
@@ -119,10 +130,18 @@ def _draw(config: CorrelationConfig, scale: int, hw: tuple[int, int], rng: np.ra
             f"±{config.search_px} px: choose a smaller criterion.window_px or criterion.search_px."
         )
     size = int(rng.integers(low, largest_px + 1)) // scale
-    side = size + 2 * search_px
-    top, left = (int(rng.integers(0, length - side + 1)) for length in hw)
-    x, y = (int(value) for value in rng.integers(0, 2 * search_px + 1, 2))
-    return _Draw(size, search_px, top, left, (x, y))
+    free = np.subtract(hw, size + 2 * search_px)
+    corners = rng.integers(0, free[::-1] + 1, (n, 2))
+    return _Draw(size, search_px, corners, rng.integers(0, 2 * search_px + 1, (n, 2)))
+
+
+def _squares(images: torch.Tensor, corners_xy: npt.NDArray[np.int64], side: int) -> torch.Tensor:
+    """One square (n, k, side, side) of each image (n, k, h, w), from its left top corner."""
+    steps = np.arange(side)
+    columns, rows = corners_xy[:, :1] + steps, corners_xy[:, 1:] + steps
+    places = torch.from_numpy((rows[:, :, None] * images.shape[3] + columns[:, None, :]).reshape(len(rows), 1, -1))
+    places = places.to(images.device).expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, places).unflatten(2, (side, side))
 
 
 def correlation_surfaces(template: torch.Tensor, search: torch.Tensor) -> torch.Tensor:
@@ -152,13 +171,6 @@ def _box_sums(values: torch.Tensor, size: int) -> torch.Tensor:
     """Sums over every square of ``size`` px that lies inside."""
     sums = functional.pad(values, (1, 0, 1, 0)).cumsum(dim=2).cumsum(dim=3)
     return sums[..., size:, size:] - sums[..., :-size, size:] - sums[..., size:, :-size] + sums[..., :-size, :-size]
-
-
-def _target(true_xy: tuple[int, int], n_shifts: int, tolerance_px: float) -> torch.Tensor:
-    steps = torch.arange(n_shifts, dtype=torch.float32)
-    x, y = (torch.exp(-((steps - value) ** 2) / (2 * max(tolerance_px, 1e-3) ** 2)) for value in true_xy)
-    target = (y[:, None] * x[None, :]).flatten()
-    return target / target.sum()
 
 
 def _weight(template_valid: torch.Tensor, search_valid: torch.Tensor, min_valid: float) -> torch.Tensor:

@@ -59,14 +59,14 @@ class CorrelationConfig:
     name: Literal["correlation"] = "correlation"
     """Tag of this criterion."""
     window_px: tuple[int, int] = (48, 96)
-    """Smallest and largest side of a window, px, 8 or more; drawn anew for each."""
+    """Smallest and largest side of a window, px, 8 or more; drawn anew for each window of a step."""
     search_px: int = 32
     """Largest shift in x and y that a window is searched over, px, 1 or more."""
     frame_shift_px: int = 32
     """Largest shift of the frames in which the two networks see a sample, px; a multiple of 32. In one and the same
     frame, both could tell from its borders where a pixel lies, and would find windows without looking at them."""
     n_windows: int = 4
-    """Windows per step, 1 or more, each cut at the same place of all pairs of the batch."""
+    """Windows of each pair and step, 1 or more; their places and true shifts are drawn for each pair."""
     n_coarse: int = 0
     """Further windows, 0 or more, cut from images of half the size: as much to learn from for a quarter of the work."""
     n_local: int = 0

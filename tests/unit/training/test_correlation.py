@@ -165,6 +165,23 @@ def test_windows_stay_inside_and_reach_the_borders(hw: tuple[int, int]) -> None:
         assert touched.float().mean() > 0.98
 
 
+def test_each_pair_has_windows_and_shifts_of_its_own() -> None:
+    """Two equal pairs, one window: what of them was looked at differs."""
+    (sar, optical), criterion = (
+        (images(1, 1, 48, 48, seed=seed).repeat(2, 1, 1, 1) for seed in (0, 1)),
+        small(n_windows=1),
+    )
+    sar.requires_grad_(), optical.requires_grad_()
+    loss_of(criterion, sar, optical).backward()
+    places = [
+        [tuple(int(axis.min()) for axis in torch.where(grad[0])) for grad in image.grad] for image in (sar, optical)
+    ]
+    (first, second), (first_area, second_area) = places
+    assert first_area != second_area
+    shifts = [np.subtract(window, area) for window, area in ((first, first_area), (second, second_area))]
+    assert not np.array_equal(*shifts)
+
+
 def test_the_same_draws_give_the_same_loss() -> None:
     sar, optical = images(1, 2, 48, 48), images(1, 2, 48, 48, seed=1)
     criterion = small()
@@ -177,8 +194,9 @@ def test_pairs_without_data_have_no_part() -> None:
     valid = torch.ones(2, 1, 48, 48)
     valid[1] = 0
     criterion = small()
-    alone = loss_of(criterion, sar[:1], optical[:1])
-    assert torch.allclose(loss_of(criterion, sar, optical, valid=valid), alone)
+    other = torch.cat([sar[:1], 1 - sar[1:] ** 2])
+    assert torch.equal(loss_of(criterion, sar, optical, valid=valid), loss_of(criterion, other, optical, valid=valid))
+    assert not torch.equal(loss_of(criterion, sar, optical), loss_of(criterion, other, optical))
     nothing = loss_of(criterion, sar.requires_grad_(), optical, valid=torch.zeros(2, 1, 48, 48))
     nothing.backward()
     assert float(nothing.detach()) == 0
