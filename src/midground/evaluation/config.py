@@ -54,7 +54,7 @@ class MatchabilityConfig:
     """Rows and columns, up to this number, that are left out above and left of the SAR image before it is mapped, px.
     In two equal frames, a network can find windows by their distance from the borders."""
     success_px: float = 3.0
-    """Largest error of a window that counts as found, px."""
+    """Largest error of a window that counts as found, px; corner errors below it count in the score."""
     window_warp: WarpConfig = field(default_factory=WarpConfig)
     """Known warp for the windows; more than about 2 degrees and 3 % is beyond what windows can be found at."""
     matchers: tuple[str, ...] = ("sift",)

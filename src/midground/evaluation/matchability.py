@@ -54,7 +54,7 @@ class Matchability:
         found = np.mean([self.found(window) for window in config.windows_px])
         if not config.matchers:
             return float(found)
-        successes = np.mean([self.successes(matcher) for matcher in config.matchers])
+        successes = np.mean([self.successes(matcher, config.success_px) for matcher in config.matchers])
         return float((1 - config.feature_weight) * found + config.feature_weight * successes)
 
     def found(self, window_px: int, within_px: float | None = None) -> float:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, unknown_name
-from midground.evaluation.config import MatchabilityConfig
+from midground.evaluation.config import MatchabilityConfig, WarpConfig
 from midground.training.augment import AugmentConfig
 from midground.training.criterion_configs import CorrelationConfig, CriterionConfig, TranslationConfig
 
@@ -177,6 +177,20 @@ class CardConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationConfig(MatchabilityConfig):
+    """How models are compared during training: as elsewhere, but under known warps."""
+
+    window_warp: WarpConfig = field(
+        default_factory=lambda: WarpConfig(shift_px=8.0, rotation_deg=1.5, scale=(0.98, 1.02), seed=1)
+    )
+    """Known warp for the windows: about as much as a window is found at."""
+    feature_warp: WarpConfig = field(
+        default_factory=lambda: WarpConfig(shift_px=64.0, rotation_deg=30.0, scale=(0.9, 1.1), seed=1)
+    )
+    """Known warp for the matchers of key points (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Everything that decides the result of a training run."""
 
@@ -196,7 +210,7 @@ class TrainConfig:
     """Random changes to the pairs."""
     realign: RealignConfig = field(default_factory=RealignConfig)
     """Correction of misregistered pairs."""
-    validation: MatchabilityConfig = field(default_factory=MatchabilityConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     """How models are compared; its score chooses the best."""
     epochs: int = 512
     """Epochs (paper, section 4.4: 512)."""

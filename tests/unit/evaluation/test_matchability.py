@@ -72,20 +72,20 @@ def made_up(windows: dict[int, list[float]], corners: dict[str, list[float]], **
     )
 
 
-def test_the_score_weighs_windows_and_matchers() -> None:
+def test_the_score_weighs_windows_and_matchers_within_3_px() -> None:
     inf = float("inf")
     found = made_up(
         {96: [0.0, 3.0, 3.1, inf], 64: [0.0, 50.0, inf, inf]}, {"sift": [1.0, 39.9, 40.0, inf]}, feature_weight=0.2
     )
     assert (found.found(96), found.found(64), found.successes("sift")) == (0.5, 0.25, 0.5)
-    assert found.score == pytest.approx(0.8 * 0.375 + 0.2 * 0.5)
+    assert found.score == pytest.approx(0.8 * 0.375 + 0.2 * 0.25)
     assert found.numbers() == {
         "window 96 px": 0.5,
         "window 64 px": 0.25,
         "sift ACE < 40 px": 0.5,
         "sift ACE < 3 px": 0.25,
     }
-    assert str(found).startswith("matchability 0.400 (window 96 px 0.50, window 64 px 0.25, sift ACE < 40 px 0.50")
+    assert str(found).startswith("matchability 0.350 (window 96 px 0.50, window 64 px 0.25, sift ACE < 40 px 0.50")
     assert made_up({96: [0.0, inf, inf, inf]}, {}).score == 0.25
 
 

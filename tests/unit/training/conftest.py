@@ -22,8 +22,14 @@ def settings(simulated_pairs: Path) -> Settings:
     """``settings(steps_per_epoch=3, ...)``: two epochs of two steps on the simulated places, unless told otherwise."""
     from midground.core.radiometry import Scaling
     from midground.datasets.catalogue import PairsConfig
-    from midground.evaluation.config import MatchabilityConfig
-    from midground.training.config import DataConfig, NetworkConfig, OptimizerConfig, SourceConfig, TrainConfig
+    from midground.training.config import (
+        DataConfig,
+        NetworkConfig,
+        OptimizerConfig,
+        SourceConfig,
+        TrainConfig,
+        ValidationConfig,
+    )
     from midground.training.criterion_configs import CorrelationConfig
 
     pairs = PairsConfig(path=simulated_pairs, sar_scale="power", scaling_sar=Scaling("fixed", -30.0, 5.0))
@@ -37,7 +43,7 @@ def settings(simulated_pairs: Path) -> Settings:
         n_channels=4,
         criterion=CorrelationConfig(window_px=(24, 32), search_px=12, frame_shift_px=0, n_windows=4),
         optimizer=OptimizerConfig(name="adamw", learning_rate=5e-3, warmup_epochs=0.0, clip_norm=1.0),
-        validation=MatchabilityConfig(windows_px=(24,), search_px=16, windows_per_side=2, matchers=()),
+        validation=ValidationConfig(windows_px=(24,), search_px=16, windows_per_side=2, matchers=()),
         epochs=2,
         steps_per_epoch=2,
     )

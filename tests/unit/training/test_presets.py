@@ -21,6 +21,17 @@ def test_every_preset_is_valid_and_named_as_its_file(path: Path) -> None:
     assert config.card.imagery_notice != "not stated"
 
 
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_chooses_by_windows_and_key_points_under_known_warps(path: Path) -> None:
+    validation = resolve_config(TrainConfig, file=path).validation
+    assert "sift" in validation.matchers
+    assert len(validation.windows_px) >= 2
+    for warp in (validation.window_warp, validation.feature_warp):
+        assert warp.shift_px > 0
+        assert warp.rotation_deg > 0
+        assert warp.scale[0] < 1 < warp.scale[1]
+
+
 def preset(name: str) -> TrainConfig:
     return resolve_config(TrainConfig, file=CONFIGS / f"{name}.yaml")
 
