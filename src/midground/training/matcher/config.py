@@ -30,8 +30,11 @@ class MatcherTrainConfig:
     """Channels of the mapper, the first ones, that are strengths of gradients along orientations which divide a half
     turn evenly: they change places as an image turns. 9 for ``structure``, 8 for ``sar1-rgb``, 0 for none."""
     compared_deg: float | None = None
-    """Largest rotation under which windows are compared, degrees; that of ``warp`` if omitted. It is not learned, and
-    decides what rotations the matcher follows, and its time: 36 comparisons at 180 degrees, 7 at 30."""
+    """Largest rotation that the exported matcher follows, degrees; that of ``warp`` if omitted. It is not learned, so
+    that training compares those of ``warp`` alone. It decides the matcher's time: 36 comparisons at 180, 7 at 30."""
+    train_refiners: bool = True
+    """Whether the last layers of the refiners learn. Else they add nothing to the correlation of windows, which is more
+    exact than what a short training teaches them."""
     pairing: Pairing = "cross"
     """``cross``: a SAR and an optical image. ``sar``, ``optical``: an image and itself. ``curriculum``: from images
     with themselves, of either kind, to ``cross``."""

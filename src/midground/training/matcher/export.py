@@ -53,7 +53,9 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
             f"pairing {config.pairing}, warps of up to {warp.shift_px:g} px, {warp.rotation_deg:g} degrees and "
             f"{warp.scale[0]:g} to {warp.scale[1]:g}, {optimizer.name} {optimizer.learning_rate:g} "
             f"({optimizer.schedule}), batches of {config.batch_size} pairs of {config.side_px} px, "
-            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{start}"
+            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{start}; rotations of up to "
+            f"{config.rotation_deg:g} degrees are compared"
+            f"{'' if config.train_refiners else '; the last layers of the refiners were left at zero'}"
         ),
         "card": {name: getattr(config.card, name) for name in ("version", "description", "licence", "imagery_notice")},
         "sources": [*config.card.sources, _XFEAT],

@@ -1,8 +1,9 @@
 """A compact RoMa: where does each place of the moving image lie in the fixed one, and how sure is that?
 
 Both images go through the backbone of XFeat. At stride 8 every place is compared with every other, by the backbone's
-features and by the windows of the mapped images around them, under several rotations; the similarity transform that
-most places agree on is where refiners at strides 8, 4 and 2 start. Each compares a neighbourhood of the expected place,
+features and by the windows of the mapped images around them, under several rotations. The similarity transform that
+most places agree on, or the one under which the whole images are most alike, is where refiners at strides 8, 4 and 2
+start: that from which more places are found. Each compares a neighbourhood of the expected place,
 by features and by windows again, moves the place, and the places agree anew. Windows need no training: what is learned
 adds to them. Places are (x, y) in px of the input, integers at pixel centres.
 
@@ -23,6 +24,7 @@ from midground.errors import DependencyError
 from midground.training.matcher.agreement import Agreement, Similarity, agreed
 from midground.training.matcher.comparison import LocalSearch, local_correlation, windows_around
 from midground.training.matcher.grids import centres_xy, sampled, steps_xy
+from midground.training.matcher.whole import whole_similarity
 
 try:
     import torch
@@ -47,6 +49,11 @@ _COARSE_SCALES_PX = (64.0, 40.0, 24.0, 16.0, 10.0, 8.0)
 _FINE_SCALES = (2.0, 1.0, 0.5)
 """Distances at which matches count a quarter, in strides."""
 _ROTATION_STEP_DEG = 10.0
+_WHOLE_SCALES = (0.72, 0.85, 1.0, 1.18, 1.39)
+"""Scales under which whole images are compared."""
+
+_Two = tuple[Tensor, Tensor]
+"""Of the moving and of the fixed image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +127,36 @@ class SharedRoma(nn.Module):
         features = {stride: tuple(one.float().chunk(2)) for stride, one in both.items()}
         # Half precision would round places to whole pixels.
         with torch.autocast(moving.device.type, enabled=False):
-            coarse, transform = self._compare(moving.float(), fixed.float(), *features[_COARSE_STRIDE])
+            images = moving.float(), fixed.float()
+            coarse, by_windows = self._compare(*images, *features[_COARSE_STRIDE])
+            with torch.no_grad():
+                starts = [
+                    self._settled(images, features[_COARSE_STRIDE], one) for one in (by_windows, self._whole(*images))
+                ]
+            transform = Agreement.best(starts).transform
             matches: list[Matches] = []
             for stride in _SEARCHES:
                 if matches:
-                    transform = _agreed_on(matches[-1])
-                matches.append(self.refiners[str(stride)]((moving, fixed), features[stride], transform))
+                    transform = _agreed_on(matches[-1]).transform
+                matches.append(self.refiners[str(stride)](images, features[stride], transform))
         return coarse, matches
+
+    def _settled(self, images: _Two, features: _Two, start: Similarity) -> Agreement:
+        """What the places at stride 8 agree on near a transform that may be off by some degrees."""
+        for _ in range(2):
+            agreement = _agreed_on(self.refiners[str(_COARSE_STRIDE)](images, features, start))
+            start = agreement.transform
+        return agreement
+
+    def _whole(self, moving: Float[Tensor, "n c s s"], fixed: Float[Tensor, "n c s s"]) -> Similarity:
+        return whole_similarity(
+            moving,
+            fixed,
+            stride_px=_COARSE_STRIDE,
+            rotations_deg=self.shape.rotations_deg,
+            scales=_WHOLE_SCALES,
+            n_oriented=self.shape.n_oriented,
+        )
 
     def _compare(
         self,
@@ -166,12 +196,12 @@ class SharedRoma(nn.Module):
         return features
 
 
-def _agreed_on(found: Matches) -> Similarity:
+def _agreed_on(found: Matches) -> Agreement:
     """What the matches of one stride agree on; the next one learns by itself, as in RoMa."""
     grid_xy = centres_xy(found.fixed_xy, found.stride_px).flatten(1)[None]
     weight = found.certainty.detach().flatten(2).sigmoid()
     scales_px = [found.stride_px * scale for scale in _FINE_SCALES]
-    return agreed(grid_xy, found.fixed_xy.detach().flatten(2), weight, scales_px).transform
+    return agreed(grid_xy, found.fixed_xy.detach().flatten(2), weight, scales_px)
 
 
 class _Refiner(nn.Module):
@@ -190,10 +220,11 @@ class _Refiner(nn.Module):
 
     def forward(
         self,
-        images: tuple[Float[Tensor, "n c s s"], Float[Tensor, "n c s s"]],
-        features: tuple[Float[Tensor, "n d g g"], Float[Tensor, "n d g g"]],
+        images: _Two,
+        features: _Two,
         expected: Similarity,
     ) -> Matches:
+        """Matches from images (n, c, s, s) and features (n, d, g, g)."""
         moving, fixed = (functional.normalize(one, dim=1) for one in features)
         hw = moving.shape[-2:]
         grid_xy = centres_xy(moving, self.stride_px)

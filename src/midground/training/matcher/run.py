@@ -198,14 +198,21 @@ def _network(config: MatcherTrainConfig, n_channels: int) -> SharedRoma:
             f"n_oriented: '{config.model}' has {n_channels} channels, found {config.n_oriented}: 0 if none of them "
             "belongs to an orientation."
         )
-    shape = Shape(n_channels, config.n_oriented, config.rotation_deg)
+    shape = Shape(n_channels, config.n_oriented, config.warp.rotation_deg)
+    network = _started(config, shape)
+    for refiner in network.refiners.values():
+        refiner.head.requires_grad_(config.train_refiners)
+    return network
+
+
+def _started(config: MatcherTrainConfig, shape: Shape) -> SharedRoma:
     if config.init_from is None:
         return SharedRoma(shape, xfeat_network())
     network, facts = load_network(Path(config.init_from))
     if facts["model"] != config.model or (network.shape.n_channels, network.shape.n_oriented) != shape[:2]:
         raise ConfigError(
             f"init_from: {config.init_from}: was trained on {network.shape.n_channels} channels of '{facts['model']}' "
-            f"({network.shape.n_oriented} oriented), and these settings name '{config.model}' with {n_channels} "
+            f"({network.shape.n_oriented} oriented), and these settings name '{config.model}' with {shape.n_channels} "
             f"({config.n_oriented})."
         )
     # Which rotations are compared is not learned.

@@ -18,6 +18,7 @@ from midground.evaluation.config import WarpConfig
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.registry import build_matcher
 from midground.matching.roma_shared import standardised
+from midground.matching.xfeat import xfeat_network
 from midground.training.config import TrainConfig
 from midground.training.matcher.config import MatcherTrainConfig
 
@@ -69,7 +70,10 @@ def test_a_run_ends_in_a_matcher_that_says_what_the_network_says(config: Matcher
     card = json.loads((tmp_path / "run" / "matcher" / "card.json").read_text())
     assert (card["model"], card["n_channels"], card["side_px"]) == ("structure", 9, SIDE_PX)
     assert card["score"] == done.score
-    assert re.search(r"4 steps planned, seed 0; [24] steps done; a bias of -?\d\.\d\d px in x", card["recipe"])
+    assert re.search(
+        r"4 steps planned, seed 0; rotations of up to 5 degrees are compared; [24] steps done; a bias of -?\d\.\d\d px",
+        card["recipe"],
+    )
     network, facts = load_network(tmp_path / "run")
     assert facts["data"] == ["places: 10 pairs"]
     rng = np.random.default_rng(0)
@@ -84,6 +88,21 @@ def test_a_run_ends_in_a_matcher_that_says_what_the_network_says(config: Matcher
     np.testing.assert_allclose(taken_off, np.broadcast_to(taken_off[0], taken_off.shape), atol=2e-4 * SIDE_PX)
     with pytest.raises(InputError, match="takes the 9 channels of the model 'structure', found 1 in the moving"):
         matcher.match(Image.from_array(np.zeros((64, 64))), fixed)
+
+
+def test_refiners_may_stay_as_they_are_and_the_export_compare_more_rotations(
+    config: MatcherTrainConfig, tmp_path: Path
+) -> None:
+    run(replace(config, train_refiners=False, compared_deg=25.0), tmp_path / "still")
+    run(replace(config, epochs=1), tmp_path / "learning")
+    network, _ = load_network(tmp_path / "still")
+    learning, _ = load_network(tmp_path / "learning")
+    assert not any(weight.any() for refiner in network.refiners.values() for weight in refiner.head.parameters())
+    assert all(refiner.head.bias.any() for refiner in learning.refiners.values())
+    assert not torch.equal(network.trunk.block2[0].layer[0].weight, xfeat_network().block2[0].layer[0].weight)
+    assert (network.shape.rotation_deg, learning.shape.rotation_deg) == (25.0, 5.0)
+    card = json.loads((tmp_path / "still" / "matcher" / "card.json").read_text())
+    assert "rotations of up to 25 degrees are compared; the last layers of the refiners were left at" in card["recipe"]
 
 
 def test_an_interrupted_run_goes_on_with_the_same_pairs(

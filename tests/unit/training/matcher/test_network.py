@@ -120,7 +120,7 @@ def test_it_learns_in_a_few_steps_what_windows_do_not_say() -> None:
         losses.append(float(loss.detach()))
         true_xy, is_seen = truth.at(centres_xy(matches[-1].fixed_xy, 2))
         errors_px.append(float((matches[-1].fixed_xy.detach() - true_xy).norm(dim=1)[is_seen].median()))
-    assert errors_px[0] == pytest.approx(1.5, abs=0.2)
+    assert errors_px[0] == pytest.approx(1.5, abs=0.3)
     assert losses[-1] < 0.7 * losses[0]
     assert errors_px[-1] < 0.5 * errors_px[0]
 
