@@ -29,7 +29,7 @@ def train_matcher(
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Train a dense matcher on pairs in a shared modality. Needs the extras 'train' and 'matchers'."""
+    """Train a dense matcher on pairs in a shared modality. Needs the extras 'train' and 'matchers', RoMa 'roma' too."""
     from midground.cli.config_file import resolve_config
     from midground.training.config import Accelerator
     from midground.training.matcher.config import MatcherTrainConfig

@@ -6,6 +6,7 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,27 +39,27 @@ class RomaNetwork:
 
     def __init__(self, model: Any, config: RomaConfig) -> None:
         self._model, self._config = model, config
-        self._mean, self._deviation = (
-            torch.tensor(values, device=config.device)[:, None, None] for values in (_MEAN, _DEVIATION)
-        )
 
     def __call__(
         self, moving: Float32[np.ndarray, "3 h w"], fixed: Float32[np.ndarray, "3 k l"]
     ) -> tuple[Float32[np.ndarray, "n 4"], Float32[np.ndarray, " n"]]:
         """Match two pictures; see ``RgbNetwork``."""
         coarse, fine = (
-            [self._square(picture, side_px) for picture in (moving, fixed)]
+            [as_square(picture, side_px).to(self._config.device) for picture in (moving, fixed)]
             for side_px in (self._config.coarse_px, self._config.upsample_px)
         )
         warp, certainty = self._model.match(*coarse, im_A_high_res=fine[0], im_B_high_res=fine[1])
         return warp.reshape(-1, 4).float().cpu().numpy(), certainty.flatten().float().cpu().numpy()
 
-    def _square(self, picture: Float32[np.ndarray, "3 h w"], side_px: int) -> Any:
-        """One picture as a batch, in the range that the backbones know."""
-        batch = torch.from_numpy(picture).to(self._config.device)[None]
-        size = (side_px, side_px)
-        resized = functional.interpolate(batch, size=size, mode="bicubic", align_corners=False, antialias=True)
-        return (resized.clamp(0, 1) - self._mean) / self._deviation
+
+def as_square(picture: Float32[np.ndarray, "3 h w"], side_px: int) -> Any:
+    """One picture as a batch (1, 3, side_px, side_px), in the range that the backbones know."""
+    size = (side_px, side_px)
+    resized = functional.interpolate(
+        torch.from_numpy(picture)[None], size=size, mode="bicubic", align_corners=False, antialias=True
+    )
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
+    return (resized.clamp(0, 1) - mean) / deviation
 
 
 def build(config: RomaConfig) -> DenseMatcher:
@@ -70,10 +71,18 @@ def build(config: RomaConfig) -> DenseMatcher:
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("roma: device is 'cuda', but torch finds no GPU; set it to 'cpu'.")
+    return DenseMatcher(config, RomaNetwork(build_model(config, *_weights(config)), config))
+
+
+def build_model(config: RomaConfig, weights: Mapping[str, Any], backbone_weights: Mapping[str, Any]) -> Any:
+    """Build the model of the package with weights that were read.
+
+    Raises:
+        ModelError: They do not fit.
+    """
     logger.disable("romatch")
-    weights, backbone_weights = _weights(config)
     with building("roma", "RoMa with DINOv2 ViT-L/14"):
-        model = roma_outdoor(
+        return roma_outdoor(
             config.device,
             weights=weights,
             dinov2_weights=backbone_weights,
@@ -81,7 +90,6 @@ def build(config: RomaConfig) -> DenseMatcher:
             upsample_res=config.upsample_px,
             use_custom_corr=False,
         )
-    return DenseMatcher(config, RomaNetwork(model, config))
 
 
 def _weights(config: RomaConfig) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from midground.errors import ConfigError, DependencyError
 from midground.modality.base import MODALITIES, Modality
@@ -103,13 +104,13 @@ def build_criterion(config: CriterionConfig, n_channels: int, n_bands: Mapping[M
 
 
 def build_optimizer(
-    config: OptimizerConfig, parameters: Iterable[nn.Parameter], *, steps_per_epoch: int, n_steps: int
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter | dict[str, Any]], *, steps_per_epoch: int, n_steps: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """Optimiser, and schedule of its learning rate by step.
 
     Args:
         config: Settings.
-        parameters: What is trained.
+        parameters: What is trained; groups with an ``lr`` of their own keep to its ratio to ``learning_rate``.
         steps_per_epoch: Steps of an epoch, in which the warm-up is counted.
         n_steps: Steps of the whole run, over which the cosine falls.
     """
@@ -117,7 +118,8 @@ def build_optimizer(
     optimizer = kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=config.betas)
     if config.schedule == "onecycle":
         start = config.learning_rate / max(config.warmup_from, 1e-12)
-        return optimizer, OneCycleLR(optimizer, config.learning_rate, total_steps=n_steps + 1, div_factor=start)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return optimizer, OneCycleLR(optimizer, rates, total_steps=n_steps + 1, div_factor=start)
     return optimizer, LambdaLR(optimizer, _rate_factor(config, steps_per_epoch, n_steps))
 
 

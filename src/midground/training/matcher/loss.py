@@ -66,10 +66,10 @@ def loss_parts(coarse: Coarse, matches: list[Matches], truth: Truth) -> dict[str
 
 
 def classification(coarse: Coarse, truth: Truth, like: Matches) -> Float[Tensor, ""]:
-    """Cross-entropy of the place in the fixed image, over the places of the moving one that it shows."""
-    height, width = like.fixed_xy.shape[-2:]
+    """Cross-entropy of the cell in the fixed image, over the places of the moving one that it shows."""
+    height, width = (round(side_px / coarse.fixed_px) for side_px in truth.fixed_valid.shape[-2:])
     true_xy, is_seen = truth.at(centres_xy(like.fixed_xy, coarse.stride_px))
-    x, y = ((true_xy + 0.5) / coarse.stride_px).floor().long().unbind(1)
+    x, y = ((true_xy + 0.5) / coarse.fixed_px).floor().long().unbind(1)
     target = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
     entropy = functional.cross_entropy(coarse.logits, target.flatten(1), reduction="none")
     return _mean(entropy, is_seen.flatten(1))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from midground.errors import DependencyError
+from midground.matching.base import Matcher
 from midground.matching.roma_shared import DenseNetwork
 from midground.training.build import build_optimizer
 from midground.training.checkpoint import KEY
@@ -15,14 +18,31 @@ from midground.training.loading import Batch, Plan, rest_of_epoch
 from midground.training.matcher.config import MatcherTrainConfig
 from midground.training.matcher.loss import Truth, loss_parts
 from midground.training.matcher.network import SharedRoma
-from midground.training.matcher.samples import MatcherSample, MatcherSamples
+from midground.training.matcher.samples import MatcherSample, MatcherSamples, View, padded
 
 try:
     import lightning
     import torch
+    from torch import nn
     from torch.utils.data import DataLoader, Dataset
 except ImportError as error:
     raise DependencyError("Training a matcher", extra="train") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A network to train, and what goes with its kind."""
+
+    network: nn.Module
+    """From squares (moving, fixed) to the ``Coarse`` comparison and the ``Matches`` from coarse to fine."""
+    rates: tuple[tuple[nn.Module, float], ...]
+    """Its parts, with their learning rates relative to the optimizer's."""
+    matcher: Matcher
+    """Matches by the network as it is when asked."""
+    export: Callable[[Path, MatcherSamples], None]
+    """Writes the best matcher of the run in a folder beside its checkpoints."""
+    view: View = padded
+    """How the network takes a mapped image."""
 
 
 class _Samples(Dataset[Batch]):
@@ -42,15 +62,17 @@ class MatcherModule(lightning.LightningModule):
 
     Args:
         config: Settings.
-        network: What is trained.
+        architecture: What is trained.
         samples: Training pairs.
         plan: How they are dealt.
     """
 
-    def __init__(self, config: MatcherTrainConfig, network: SharedRoma, samples: MatcherSamples, plan: Plan) -> None:
+    def __init__(
+        self, config: MatcherTrainConfig, architecture: Architecture, samples: MatcherSamples, plan: Plan
+    ) -> None:
         super().__init__()
         self.config, self._samples, self._plan = config, samples, plan
-        self.network = network
+        self.network, self._rates = architecture.network, architecture.rates
         self.facts: dict[str, Any] = {}
         """What a checkpoint says beside its weights."""
 
@@ -64,10 +86,9 @@ class MatcherModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by step."""
-        steps = self.config.steps_per_epoch
-        optimizer, schedule = build_optimizer(
-            self.config.optimizer, self.parameters(), steps_per_epoch=steps, n_steps=steps * self.config.epochs
-        )
+        config, steps = self.config.optimizer, self.config.steps_per_epoch
+        groups = [{"params": part.parameters(), "lr": rate * config.learning_rate} for part, rate in self._rates]
+        optimizer, schedule = build_optimizer(config, groups, steps_per_epoch=steps, n_steps=steps * self.config.epochs)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:

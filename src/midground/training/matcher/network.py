@@ -70,11 +70,14 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
-    """Similarity of every place at stride 8 of the moving image with every one of the fixed image."""
+    """Similarity of every cell of the moving image with every one of the fixed image; row by row."""
 
     logits: Float[Tensor, "n k_fixed k_moving"]
-    """Softmax over the first axis is the probability of each place in the fixed image."""
+    """Softmax over the first axis is the probability of each cell of the fixed image."""
     stride_px: int = _COARSE_STRIDE
+    """Side of the moving image's cells."""
+    fixed_px: float = _COARSE_STRIDE
+    """Side of the fixed image's cells."""
 
 
 class Shape(NamedTuple):

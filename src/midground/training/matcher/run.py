@@ -15,6 +15,7 @@ from midground.datasets.catalogue import open_pairs
 from midground.errors import ConfigError
 from midground.evaluation.cuts import warped
 from midground.evaluation.matchability import feature_error_px
+from midground.matching.base import Matcher
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.roma_shared import RomaSharedMatcher
 from midground.matching.xfeat import xfeat_network
@@ -28,14 +29,13 @@ from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, 
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan
 from midground.training.matcher.centring import shared_error_px, take_off
-from midground.training.matcher.config import MatcherTrainConfig
-from midground.training.matcher.export import export_matcher, load_network, matcher_facts
-from midground.training.matcher.module import MatcherModule, dense_network
+from midground.training.matcher.config import CompactConfig, MatcherTrainConfig
+from midground.training.matcher.export import MATCHER_FOLDER, export_matcher, load_network, matcher_facts
+from midground.training.matcher.module import Architecture, MatcherModule, dense_network
 from midground.training.matcher.network import Shape, SharedRoma
 from midground.training.matcher.samples import MatcherSamples
 from midground.training.sampling import SampleStream
 
-MATCHER_FOLDER = "matcher"
 _CLOSE_PX, _NEAR_PX = 3.0, 5.0
 _ESTIMATE = EstimateConfig(method="ransac", min_inliers=4, refine=False)
 _DEFAULTS = RunOptions()
@@ -73,24 +73,18 @@ class ValidateMatcher(Validate):
         pairs: Unit-scaled pairs, taken as aligned.
         mapper: Brings them into the shared modality.
         report: Told what was found.
-        network: What is trained.
+        matcher: Matches by the network in training.
     """
 
     score_name = "score"
 
     def __init__(
-        self, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, report: Report, network: SharedRoma
+        self, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, report: Report, matcher: Matcher
     ) -> None:
         super().__init__(config, pairs, mapper, report)
         # Other draws than those of the training.
         self._warp = replace(config.warp, seed=config.warp.seed + 1)
-        self._matcher = RomaSharedMatcher(
-            RomaSharedConfig(),
-            dense_network(network),
-            n_channels=network.shape.n_channels,
-            side_px=config.side_px,
-            model=mapper.name,
-        )
+        self._matcher = matcher
 
     def measure(self) -> CornerErrors:
         """Measure once: a SAR image under a warp, cut so that its outline does not show, meets its optical image."""
@@ -111,7 +105,7 @@ def train_matcher(
     """Train a dense matcher on shared images, and export the best.
 
     The folder receives the settings, the checkpoints ``last.ckpt`` and ``best.ckpt``, TensorBoard's files, and in
-    ``matcher`` what the matcher ``roma-shared`` loads.
+    ``matcher`` what the matcher ``roma-shared`` or ``roma`` loads.
 
     Args:
         config: Everything that decides the result.
@@ -122,6 +116,7 @@ def train_matcher(
     Raises:
         InputError: Pairs cannot be used.
         ConfigError: Settings do not fit the data, or not those of the run that is resumed.
+        ModelError: Weights that training starts from are missing or do not fit.
         OutputError: The folder holds a run already, and ``resume`` was not asked for; or holds none to resume.
     """
     check_folder(config, folder, resume=options.resume)
@@ -145,7 +140,7 @@ def train_matcher(
     )
     n_channels = _n_channels(mapper, validation)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    network = _network(config, n_channels).train()
+    architecture = _architecture(config, mapper, n_channels, on_gpu=on_gpu)
     if not options.resume:
         begin_folder(config, folder)
     if config.realign_px and config.pairing in ("cross", "curriculum"):
@@ -162,46 +157,64 @@ def train_matcher(
         workers=config.data.workers or 0,
         pin_memory=on_gpu,
     )
-    samples = MatcherSamples(stream, mapper, config)
-    module = MatcherModule(config, network, samples, plan)
+    samples = MatcherSamples(stream, mapper, config, architecture.view)
+    module = MatcherModule(config, architecture, samples, plan)
     data = tuple(
         f"{source.pairs.path.name}: {len(pairs)} pairs"
         for source, pairs in zip(config.data.train, training, strict=True)
     )
     module.facts = matcher_facts(config, mapper, n_channels, data)
-    validate = ValidateMatcher(config, validation, mapper, report, network)
+    validate = ValidateMatcher(config, validation, mapper, report, architecture.matcher)
     keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
     tell = Tell(config, report, every_s=options.tell_every_s)
     trainer = make_trainer(config, folder, options, [tell, validate, keep], on_gpu=on_gpu)
     fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
     best, last = (path if path.is_file() else None for path in (keep.best, keep.last))
     if last is not None:
-        _export(folder, samples, config)
+        architecture.export(folder, samples)
         n_steps = config.epochs * config.steps_per_epoch
         report(f"{trainer.global_step} of {n_steps} steps done; the matcher lies in {folder / MATCHER_FOLDER}")
     return TrainResult(best, last, validate.best, trainer.global_step, tell.pairs_per_s)
 
 
-def _export(folder: Path, samples: MatcherSamples, config: MatcherTrainConfig) -> None:
-    """Export the best network of a run, without the error that its matches share."""
-    network, facts = load_network(folder)
-    error_px = shared_error_px(network, samples, config.n_samples)
-    take_off(network, error_px)
-    x, y = error_px.tolist()
-    export_matcher(network, facts, folder / MATCHER_FOLDER, error_px=(x, y))
-
-
-def _network(config: MatcherTrainConfig, n_channels: int) -> SharedRoma:
+def _architecture(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, *, on_gpu: bool) -> Architecture:
     """What training starts from."""
-    if config.n_oriented > n_channels:
+    if not isinstance(config.network, CompactConfig):
+        # The package romatch is an extra of its own.
+        from midground.training.matcher.full import full_roma
+
+        return full_roma(config, config.network, n_channels, on_gpu=on_gpu)
+
+    def export(folder: Path, samples: MatcherSamples) -> None:
+        """Export the best network of a run, without the error that its matches share."""
+        best, facts = load_network(folder)
+        error_px = shared_error_px(best, samples, config.n_samples)
+        take_off(best, error_px)
+        x, y = error_px.tolist()
+        export_matcher(best, facts, folder / MATCHER_FOLDER, error_px=(x, y))
+
+    network = _network(config, config.network, n_channels).train()
+    matcher = RomaSharedMatcher(
+        RomaSharedConfig(),
+        dense_network(network),
+        n_channels=n_channels,
+        side_px=config.side_px,
+        model=mapper.name,
+    )
+    return Architecture(network=network, rates=((network, 1.0),), matcher=matcher, export=export)
+
+
+def _network(config: MatcherTrainConfig, of: CompactConfig, n_channels: int) -> SharedRoma:
+    """The compact network that training starts from."""
+    if of.n_oriented > n_channels:
         raise ConfigError(
-            f"n_oriented: '{config.model}' has {n_channels} channels, found {config.n_oriented}: 0 if none of them "
+            f"network.n_oriented: '{config.model}' has {n_channels} channels, found {of.n_oriented}: 0 if none of them "
             "belongs to an orientation."
         )
-    shape = Shape(n_channels, config.n_oriented, config.warp.rotation_deg)
+    shape = Shape(n_channels, of.n_oriented, config.warp.rotation_deg)
     network = _started(config, shape)
     for refiner in network.refiners.values():
-        refiner.head.requires_grad_(config.train_refiners)
+        refiner.head.requires_grad_(of.train_refiners)
     return network
 
 
@@ -213,7 +226,7 @@ def _started(config: MatcherTrainConfig, shape: Shape) -> SharedRoma:
         raise ConfigError(
             f"init_from: {config.init_from}: was trained on {network.shape.n_channels} channels of '{facts['model']}' "
             f"({network.shape.n_oriented} oriented), and these settings name '{config.model}' with {shape.n_channels} "
-            f"({config.n_oriented})."
+            f"({shape.n_oriented})."
         )
     # Which rotations are compared is not learned.
     network.shape = shape

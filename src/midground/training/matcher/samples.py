@@ -7,6 +7,7 @@ of both images that hold data everywhere: see ``evaluation.cuts``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,26 @@ _INSIDE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """An image as a network takes it."""
+
+    channels: Float32[np.ndarray, "c s s"]
+    valid: Float32[np.ndarray, "1 s s"]
+    """1 where the image holds data, else 0; between pixels that do and do not, less than 1."""
+    square_from_image: Transform
+
+
+View = Callable[[Image, int], Shown]
+"""Shows an image in a square of a side, px."""
+
+
+def padded(image: Image, side_px: int) -> Shown:
+    """An image that fits as the matcher ``roma-shared`` shows it: standardised, beside zeros."""
+    valid = image.crop_padded(0, 0, side_px, side_px).valid
+    return Shown(Square.of(image, side_px).channels, valid[None].astype(np.float32), Transform.identity())
+
+
+@dataclass(frozen=True, slots=True)
 class MatcherSample:
     """Two squares as the network takes them, and the truth."""
 
@@ -51,10 +72,11 @@ class MatcherSamples:
         stream: Pairs of SAR and optical images.
         mapper: Brings them into the shared modality.
         config: Pairing and warps.
+        view: How the network takes a mapped image.
     """
 
-    def __init__(self, stream: SampleStream, mapper: Mapper, config: MatcherTrainConfig) -> None:
-        self._stream, self._mapper, self._config = stream, mapper, config
+    def __init__(self, stream: SampleStream, mapper: Mapper, config: MatcherTrainConfig, view: View = padded) -> None:
+        self._stream, self._mapper, self._config, self._view = stream, mapper, config, view
 
     def sample(self, number: int) -> MatcherSample:
         """The pair with this number, from 0 on."""
@@ -70,20 +92,15 @@ class MatcherSamples:
         warp = draw_warp(config.warp, number, other.hw)
         one, other, still_from_warped = _random_squares(one, other, warp, config.side_px, rng)
         images = self._masked(one, other, rng)
-        shown = [self._shown(image, roles[role]) for image, role in zip(images, order, strict=True)]
-        (moving, moving_valid), (fixed, fixed_valid) = (shown[role] for role in order)
+        shown = [
+            self._view(self._mapper.map(image, roles[role]), config.side_px)
+            for image, role in zip(images, order, strict=True)
+        ]
+        moving, fixed = (shown[role] for role in order)
         truth = still_from_warped if order == (0, 1) else still_from_warped.inverse()
+        truth = fixed.square_from_image @ truth @ moving.square_from_image.inverse()
         # No place of the moving image is seen in one that shows another place.
-        return MatcherSample(moving, fixed, moving_valid, fixed_valid * is_related, truth.matrix)
-
-    def _shown(
-        self, image: Image, modality: Modality
-    ) -> tuple[Float32[np.ndarray, "c s s"], Float32[np.ndarray, "1 s s"]]:
-        """An image as the network takes it, and which pixels hold data."""
-        mapped = self._mapper.map(image, modality)
-        side_px = self._config.side_px
-        valid = mapped.crop_padded(0, 0, side_px, side_px).valid
-        return Square.of(mapped, side_px).channels, valid[None].astype(np.float32)
+        return MatcherSample(moving.channels, fixed.channels, moving.valid, fixed.valid * is_related, truth.matrix)
 
     def _masked(self, one: Image, other: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Take data away beyond a line, from one image or from both at the same place."""

@@ -86,6 +86,19 @@ def test_the_classification_is_the_entropy_of_the_true_cell() -> None:
     )
 
 
+def test_the_fixed_image_may_be_divided_otherwise_than_the_moving_one() -> None:
+    """Places of a grid of 8 px, shifted by (5.6, -12.4) px, among cells of 6.4 px."""
+    n_cells = 10
+    true_xy = found_at((5.6, -12.4)).fixed_xy[0].flatten(1)
+    column, row = ((true_xy + 0.5) / 6.4).floor().long()
+    logits = torch.zeros(1, n_cells**2, GRID**2)
+    is_inside = (column < n_cells) & (row >= 0)
+    logits[0, (row * n_cells + column)[is_inside], torch.arange(GRID**2)[is_inside]] = 30.0
+    shifted, like = truth((5.6, -12.4)), found_at((0.0, 0.0))
+    assert float(classification(Coarse(logits, fixed_px=6.4), shifted, like)) < 1e-6
+    assert float(classification(Coarse(logits.roll(1, 1), fixed_px=6.4), shifted, like)) > 29
+
+
 def test_the_parts_of_matches_that_are_off_by_a_known_shift() -> None:
     for shift_px, is_right in ((3.0, True), (20.0, False)):
         parts = loss_parts(coarse(0, 3.0), [found_at((shift_px, 0.0), logit=2.0)], truth())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,19 @@ import numpy as np
 import pytest
 
 from midground.core.image import Image
-from midground.errors import ConfigError, InputError, ModelError, OutputError
+from midground.errors import ConfigError, DependencyError, InputError, ModelError, OutputError
 from midground.evaluation.config import WarpConfig
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.registry import build_matcher
 from midground.matching.roma_shared import standardised
-from midground.matching.xfeat import xfeat_network
 from midground.training.config import TrainConfig
-from midground.training.matcher.config import MatcherTrainConfig
+from midground.training.matcher.config import CompactConfig, FullConfig, MatcherTrainConfig
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("lightning", reason="needs the extra train")
 pytest.importorskip("kornia", reason="needs the extra matchers")
 
+from midground.matching.xfeat import xfeat_network  # noqa: E402
 from midground.training.fitting import RunOptions, TrainResult  # noqa: E402
 from midground.training.matcher.export import load_network  # noqa: E402
 from midground.training.matcher.module import MatcherModule, dense_network  # noqa: E402
@@ -93,7 +94,7 @@ def test_a_run_ends_in_a_matcher_that_says_what_the_network_says(config: Matcher
 def test_refiners_may_stay_as_they_are_and_the_export_compare_more_rotations(
     config: MatcherTrainConfig, tmp_path: Path
 ) -> None:
-    run(replace(config, train_refiners=False, compared_deg=25.0), tmp_path / "still")
+    run(replace(config, network=CompactConfig(train_refiners=False, compared_deg=25.0)), tmp_path / "still")
     run(replace(config, epochs=1), tmp_path / "learning")
     network, _ = load_network(tmp_path / "still")
     learning, _ = load_network(tmp_path / "learning")
@@ -159,8 +160,8 @@ def test_a_run_starts_from_another_matcher(config: MatcherTrainConfig, tmp_path:
         ConfigError,
         match=r"was trained on 9 channels of 'structure' \(9 oriented\), and these settings name 'none' with 1",
     ):
-        run(replace(further, model="none", n_oriented=0), tmp_path / "third")
-    with pytest.raises(ConfigError, match=r"n_oriented: 'none' has 1 channels, found 9: 0 if none"):
+        run(replace(further, model="none", network=CompactConfig(n_oriented=0)), tmp_path / "third")
+    with pytest.raises(ConfigError, match=r"network\.n_oriented: 'none' has 1 channels, found 9: 0 if none"):
         run(replace(short, model="none"), tmp_path / "fourth")
 
 
@@ -175,6 +176,17 @@ def test_workers_and_learned_models_do_not_go_together(config: MatcherTrainConfi
     learned = replace(config, model="default", data=replace(config.data, workers=1))
     with pytest.raises(ConfigError, match=r"data\.workers must be 0 with a learned model, found 1"):
         run(learned, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_romatch_its_extra_is_named(
+    config: MatcherTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "romatch", None)
+    for module in ("matching.roma", "training.matcher.full"):
+        monkeypatch.delitem(sys.modules, f"midground.{module}", raising=False)
+    with pytest.raises(DependencyError, match=r"pip install 'midground\[roma\]'"):
+        run(replace(config, network=FullConfig(), side_px=168, model="none"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
