@@ -23,6 +23,7 @@ except ImportError as error:
     raise DependencyError("Training a network", extra="train") from error
 
 _VALIDATION_SEED = 0
+_SPLITS = ("train", "validation", "test")
 _LOG_EVERY_STEPS = 10
 
 
@@ -103,6 +104,13 @@ def split(
             "validate on: change data.validation_share or data.validation_block_places, or name data.validation."
         )
     return training, evenly_spread(held_out, data.max_validation_pairs)
+
+
+def trained_on(data: DataConfig, training: list[PairSource]) -> tuple[str, ...]:
+    """Each collection and how many pairs of it are trained on, for cards; a split by the name of its collection too."""
+    paths = [source.pairs.path for source in data.train]
+    names = [f"{path.parent.name}/{path.name}" if path.name in _SPLITS else path.name for path in paths]
+    return tuple(f"{name}: {len(pairs)} pairs" for name, pairs in zip(names, training, strict=True))
 
 
 def make_trainer(

@@ -13,7 +13,7 @@ from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.callbacks import Keep, Realign, Report, Tell, Validate, silent
 from midground.training.checkpoint import facts, find_checkpoint, read_state, weights_of
 from midground.training.config import TRANSLATOR_STRIDES_PX, TrainConfig
-from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split
+from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split, trained_on
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan, default_workers
 from midground.training.module import BothNetworks, SharedModality
@@ -75,10 +75,7 @@ def train(
         f"{sum(map(len, training))} pairs to train on, {len(validation)} to validate on; "
         f"{n_bands['sar']} SAR and {n_bands['optical']} optical band(s) to {config.n_channels} channels"
     )
-    data = tuple(
-        f"{source.pairs.path.name}: {len(pairs)} pairs"
-        for source, pairs in zip(config.data.train, training, strict=True)
-    )
+    data = trained_on(config.data, training)
     module.facts = facts(config, inputs, data) | {"n_bands": n_bands}
     mapper = TorchMapper(module.networks, inputs)
     validate = Validate(config, validation, mapper, report)

@@ -25,7 +25,7 @@ from midground.registration.config import EstimateConfig
 from midground.training.alignments import kept_alignments
 from midground.training.callbacks import Keep, Report, Tell, Validate, silent
 from midground.training.config import RealignConfig
-from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split
+from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split, trained_on
 from midground.training.folder import begin_folder, check_folder
 from midground.training.loading import Plan
 from midground.training.matcher.centring import shared_error_px, take_off
@@ -159,10 +159,7 @@ def train_matcher(
     )
     samples = MatcherSamples(stream, mapper, config, architecture.view)
     module = MatcherModule(config, architecture, samples, plan)
-    data = tuple(
-        f"{source.pairs.path.name}: {len(pairs)} pairs"
-        for source, pairs in zip(config.data.train, training, strict=True)
-    )
+    data = trained_on(config.data, training)
     module.facts = matcher_facts(config, mapper, n_channels, data)
     validate = ValidateMatcher(config, validation, mapper, report, architecture.matcher)
     keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
