@@ -9,14 +9,14 @@ from types import MappingProxyType
 from midground.bench.methods import MethodConfig
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, unknown_name
-from midground.evaluation.config import WarpConfig
+from midground.evaluation.config import PAPER_WARP, WarpConfig
 from midground.matching.configs import SiftConfig
 
 PROTOCOLS: Mapping[str, WarpConfig] = MappingProxyType(
     {
         "identity": WarpConfig(),
         "shift": WarpConfig(shift_px=12),
-        "known-warp": WarpConfig(shift_px=64, rotation_deg=30, scale=(0.9, 1.1)),
+        "known-warp": PAPER_WARP,
         "wide": WarpConfig(shift_px=64, rotation_deg=180, scale=(0.7, 1.4)),
     }
 )

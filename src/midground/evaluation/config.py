@@ -40,6 +40,10 @@ class WarpConfig:
         return self.rotation_deg == 0 and self.scale == (1.0, 1.0)
 
 
+PAPER_WARP = WarpConfig(shift_px=64.0, rotation_deg=30.0, scale=(0.9, 1.1))
+"""The ranges that the paper trains RoMa with (section 4.3)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchabilityConfig:
     """What is measured on a collection of pairs, and what the score is made of."""

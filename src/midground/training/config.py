@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, unknown_name
-from midground.evaluation.config import MatchabilityConfig, WarpConfig
+from midground.evaluation.config import PAPER_WARP, MatchabilityConfig, WarpConfig
 from midground.training.augment import AugmentConfig
 from midground.training.criterion_configs import CorrelationConfig, CriterionConfig, TranslationConfig
 
@@ -184,9 +184,7 @@ class ValidationConfig(MatchabilityConfig):
         default_factory=lambda: WarpConfig(shift_px=8.0, rotation_deg=1.5, scale=(0.98, 1.02), seed=1)
     )
     """Known warp for the windows: about as much as a window is found at."""
-    feature_warp: WarpConfig = field(
-        default_factory=lambda: WarpConfig(shift_px=64.0, rotation_deg=30.0, scale=(0.9, 1.1), seed=1)
-    )
+    feature_warp: WarpConfig = field(default_factory=lambda: replace(PAPER_WARP, seed=1))
     """Known warp for the matchers of key points (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
 
 

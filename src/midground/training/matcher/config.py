@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from midground.core.settings import require
 from midground.errors import ConfigError, unknown_name
-from midground.evaluation.config import WarpConfig
+from midground.evaluation.config import PAPER_WARP, WarpConfig
 from midground.training.augment import AugmentConfig
 from midground.training.config import CardConfig, DataConfig, OptimizerConfig, Precision, TrainConfig
 
@@ -85,9 +85,7 @@ class MatcherTrainConfig:
     """``curriculum``: part of the steps over which ``cross`` takes over, linearly, 0 to 1."""
     realign_px: int = 12
     """Largest shift between SAR and optical images that is corrected before training, px; 0: none."""
-    warp: WarpConfig = field(
-        default_factory=lambda: WarpConfig(shift_px=64.0, rotation_deg=30.0, scale=(0.9, 1.1), seed=1)
-    )
+    warp: WarpConfig = field(default_factory=lambda: replace(PAPER_WARP, seed=1))
     """Transforms that are drawn (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
     masked_share: float = 0.0
     """Pairs of which one image, or both alike, hold no data beyond a random line, 0 to 1: the edge of data is to be no

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from midground.errors import DependencyError
 from midground.training.matcher.agreement import Similarity
@@ -65,17 +65,15 @@ def whole_similarity(
     around = centres_xy(moving.new_zeros(1, 1, seen, seen), stride_px).flatten(1) - (seen * stride_px - 1) / 2
     # The inverse of a similarity is its transpose, over the squared scale.
     places = linear.transpose(1, 2) @ around / scale[:, None, None].square() + middle_px
-    (cells, is_seen), (still, is_still) = (_even_contrast(image, stride_px) for image in (moving, fixed))
+    (cells, seen_data), (still, still_data) = (_even_contrast(image, stride_px) for image in (moving, fixed))
     n_tried = len(rotation)
     grid = places.unflatten(2, (seen, seen)).repeat(n_pairs, 1, 1, 1)
-    kernels, overlap = (
-        sampled(image.repeat_interleave(n_tried, 0), grid, stride_px) for image in (cells, is_seen.float())
-    )
+    kernels, overlap = (sampled(image.repeat_interleave(n_tried, 0), grid, stride_px) for image in (cells, seen_data))
     overlap = (overlap > 0.5).float()
     kernels = turned(kernels * overlap, rotation.repeat(n_pairs), n_oriented)
 
     n = side + seen - 1
-    images = torch.cat([still, still.square().sum(1, keepdim=True), is_still.float()], 1)
+    images = torch.cat([still, still.square().sum(1, keepdim=True), still_data], 1)
     kernels = torch.cat([kernels, kernels.square().sum(1, keepdim=True), overlap], 1)
     still_spectrum = _spectrum(images, n)[:, None]
     spectra = _spectrum(kernels, n).unflatten(0, (n_pairs, n_tried))
@@ -98,10 +96,9 @@ def whole_similarity(
 
 def _even_contrast(
     image: Float[Tensor, "n c s s"], stride_px: int
-) -> tuple[Float[Tensor, "n c g g"], Bool[Tensor, "n 1 g g"]]:
-    """Cells without the mean of what lies around them, as strong everywhere; and where there are data."""
-    is_data = functional.avg_pool2d((image != 0).any(1, keepdim=True).float(), stride_px) > 0.5
-    data = is_data.float()
+) -> tuple[Float[Tensor, "n c g g"], Float[Tensor, "n 1 g g"]]:
+    """Cells without the mean of what lies around them, as strong everywhere; and 1 where there are data, else 0."""
+    data = (functional.avg_pool2d((image != 0).any(1, keepdim=True).float(), stride_px) > 0.5).float()
 
     def mean(values: Tensor) -> Tensor:
         return functional.avg_pool2d(values, _CONTRAST_CELLS, 1, _CONTRAST_CELLS // 2)
@@ -109,7 +106,7 @@ def _even_contrast(
     cells, share = functional.avg_pool2d(image, stride_px), mean(data).clamp_min(_TINY)
     apart = (cells - mean(cells * data) / share) * data
     variance = mean(apart.square().sum(1, keepdim=True)) / share
-    return apart / variance.clamp_min(_MIN_CONTRAST).sqrt(), is_data
+    return apart / variance.clamp_min(_MIN_CONTRAST).sqrt(), data
 
 
 def _spectrum(images: Float[Tensor, "b c h w"], n: int) -> Float[Tensor, "b c 2 n m"]:
