@@ -54,13 +54,10 @@ def main() -> None:
             sar, optical, truth = warped(pairs.read(index), warp, index)
             mapped = (mapper.map(sar, "sar"), mapper.map(optical, "optical"))
             one, other = (torch.from_numpy(standardised(image))[None] for image in mapped)
-            still = windows_around(other, STRIDE_PX)[0].T
+            still = windows_around(other, STRIDE_PX)[0, 0].T
             rotations_deg = Shape(one.shape[1], arguments.oriented, warp.rotation_deg).rotations_deg
-            turned = (
-                windows_around(one, STRIDE_PX, rotation_deg=rotation_deg, n_oriented=arguments.oriented)[0]
-                for rotation_deg in rotations_deg
-            )
-            found = torch.stack([still @ windows for windows in turned]).amax(0).argmax(0).numpy()
+            turned = windows_around(one, STRIDE_PX, rotations_deg, arguments.oriented)[0]
+            found = (still @ turned).amax(0).argmax(0).numpy()
             moving_xy, fixed_xy = (
                 centres_xy(functional.avg_pool2d(image, STRIDE_PX), STRIDE_PX).flatten(1).T.numpy()
                 for image in (one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,7 +107,8 @@ def register_by_content(run: Run, *, search_px: int | None = None) -> Registrati
     """Register two sources without using where they lie.
 
     Every shift is searched at the scale that the georeference, if there is one, suggests. If that is not accepted,
-    every rotation and scale is searched as well, and the first search repeated around what was found.
+    every rotation and scale is searched as well, and the first search repeated around what was found; and once more
+    around what a dense matcher finds, if that is not accepted either.
 
     Args:
         run: Inputs and settings.
@@ -132,15 +133,18 @@ def _best_by_content(run: Run, search_px: int | None) -> ContentAttempt:
     whole = ContentAttempt(_attempt(run, working, reach), working, fixed_from_working, moving_from_working)
     if whole.best.judgement.verdict == "accept" or search_px is not None:
         return whole
-    similarity = _searched_similarity(run, fixed_values, moving_values)
-    turned = similarity.transform
-    warped = warp_image(moving_values, turned, fixed_grid.hw)
-    if not warped.valid.any():
-        return whole
-    working = map_values(fixed, fixed_values, moving, warped, run.mappers)
-    guided = _knowing_rotation(_attempt(run, working, _SIMILARITY_REACH_PX), similarity)
-    by_similarity = ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse())
-    return min(whole, by_similarity, key=lambda found: found.best.judgement.rank)
+    tried = [whole]
+    for similarity in _similarities(run, fixed_values, moving_values):
+        turned = similarity.transform
+        warped = warp_image(moving_values, turned, fixed_grid.hw)
+        if not warped.valid.any():
+            continue
+        working = map_values(fixed, fixed_values, moving, warped, run.mappers)
+        guided = _knowing_rotation(_attempt(run, working, _SIMILARITY_REACH_PX), similarity)
+        tried.append(ContentAttempt(guided, working, fixed_from_working, moving_from_working @ turned.inverse()))
+        if guided.judgement.verdict == "accept":
+            break
+    return min(tried, key=lambda found: found.best.judgement.rank)
 
 
 def _knowing_rotation(found: Attempt, similarity: FoundSimilarity) -> Attempt:
@@ -162,7 +166,7 @@ def _attempt(run: Run, working: Working, search_px: int) -> Attempt:
     )
 
 
-def _searched_similarity(run: Run, fixed_values: Image, moving_values: Image) -> FoundSimilarity:
+def _similarities(run: Run, fixed_values: Image, moving_values: Image) -> Iterator[FoundSimilarity]:
     """Rotation, scale and shift of values read before; maps of `structure` are quick to make, and enough."""
     mapper = StructureMapper()
     moving, fixed = run.moving, run.fixed

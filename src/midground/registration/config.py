@@ -78,8 +78,12 @@ class SimilarityConfig:
     """Largest rotation either way, degrees, 0 to 180."""
     scale: tuple[float, float] = (0.7, 1.4)
     """Smallest and largest magnification of the moving image, beside what the georeference says."""
+    matcher: Literal["roma-shared"] | None = "roma-shared"
+    """Dense matcher that is asked where the search is not accepted; None for none."""
 
     def __post_init__(self) -> None:
+        if self.matcher not in ("roma-shared", None):
+            raise unknown_name("similarity.matcher", self.matcher, ("roma-shared",))
         if not 0 <= self.rotation_deg <= 180:
             raise ConfigError(f"similarity.rotation_deg must lie between 0 and 180, found {self.rotation_deg}.")
         smallest, largest = self.scale

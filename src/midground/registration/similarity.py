@@ -1,17 +1,23 @@
-"""Rotation, scale and shift between two whole images, found by trying them all on reduced maps."""
+"""Rotation, scale and shift between two whole images: by trying them all on reduced maps, and by dense matches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from midground.core.image import Image
 from midground.core.transforms import Transform
+from midground.errors import RegistrationError
+from midground.matching.base import Matcher
 from midground.matching.correlation import ShiftCorrelation
+from midground.matching.registry import build_matcher
 from midground.modality.base import Mapper, Modality
 from midground.registration.coarse import reduce
 from midground.registration.config import SimilarityConfig
+from midground.registration.estimate import estimate_transform
 from midground.registration.pair import warp_image
 
 _SIDE_PX = 256
@@ -44,29 +50,30 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class FoundSimilarity:
-    """The best hypothesis, and whether another one is nearly as good."""
+    """A candidate, and how it compares with other rotations."""
 
     transform: Transform
     """Fixed from moving."""
     score_ratio: float | None
-    """Best score of the first search over the best at clearly other rotations; None if no other was searched."""
+    """Best score of the first search at its rotation over the best at clearly other ones; None if there are none."""
 
 
 def search_similarity(
     mapper: Mapper, moving: tuple[Image, Modality], fixed: tuple[Image, Modality], config: SimilarityConfig
-) -> FoundSimilarity:
+) -> Iterator[FoundSimilarity]:
     """Find the similarity that brings two images into line, whatever their rotation.
 
     Maps are not invariant to rotation, so the moving image is turned before it is mapped.
 
     Args:
-        mapper: A quick one; it maps one image for each rotation.
+        mapper: A quick one, whose images ``config.matcher`` takes; it maps one image for each rotation.
         moving: Unit-scaled image as the mapper wants it, and what it is.
         fixed: The same, of the reference.
         config: Rotations and scales to try.
 
-    Returns:
-        What was found: right to about the last step in rotation and scale.
+    Yields:
+        The best of all that were tried, right to about the last step in rotation and scale. Who goes on gets what the
+        dense matcher finds, if it finds anything in the range.
     """
     factor = max(1, int(np.ceil(max(*moving[0].hw, *fixed[0].hw) / _SIDE_PX)))
     small_moving, small_fixed = reduce(moving[0], factor), reduce(fixed[0], factor)
@@ -75,14 +82,48 @@ def search_similarity(
     rotations, scales = _rotations_deg(config), _scales(config)
     tried = [one for rotation in rotations for one in coarse.at(rotation, scales)]
     best = max(tried, key=_score)
-    ratio_to_rival = _score_ratio(best, tried)
-    step_deg, ratio = _ROTATION_STEP_DEG, _SCALE_STEP
+    ratio = _score_ratio(best.rotation_deg, tried)
+    step_deg, scale_step = _ROTATION_STEP_DEG, _SCALE_STEP
     for _ in range(_N_HALVINGS):
-        step_deg, ratio = step_deg / 2, float(np.sqrt(ratio))
+        step_deg, scale_step = step_deg / 2, float(np.sqrt(scale_step))
         around_deg = [best.rotation_deg + step * step_deg for step in (-1, 0, 1)]
-        around = [best.scale * ratio**step for step in (-1, 0, 1)]
+        around = [best.scale * scale_step**step for step in (-1, 0, 1)]
         best = max((one for rotation in around_deg for one in fine.at(rotation, around)), key=_score)
-    return FoundSimilarity(_enlarged(best.transform, factor), ratio_to_rival)
+    yield FoundSimilarity(_enlarged(best.transform, factor), ratio)
+
+    if config.matcher is None:
+        return
+    matched = _matched(_shared_matcher(config.matcher), mapper.map(small_moving, moving[1]), fixed_map)
+    if matched is not None and _is_within(matched, config):
+        yield FoundSimilarity(_enlarged(matched, factor), _score_ratio(_rotation_deg(matched), tried))
+
+
+def _matched(matcher: Matcher, moving_map: Image, fixed_map: Image) -> Transform | None:
+    """The similarity that a matcher's matches agree on, if there is one."""
+    try:
+        return estimate_transform(matcher.match(moving_map, fixed_map), "similarity").transform
+    except RegistrationError:
+        return None
+
+
+@cache
+def _shared_matcher(name: str) -> Matcher:
+    """One for all registrations of a process: reading its weights takes longer than it matches."""
+    return build_matcher(name)
+
+
+def _is_within(transform: Transform, config: SimilarityConfig) -> bool:
+    """Whether a similarity lies in the ranges, or a step beyond."""
+    smallest, largest = config.scale
+    scale = float(np.sqrt(abs(np.linalg.det(transform.matrix[:2, :2]))))
+    return (
+        abs(_rotation_deg(transform)) <= config.rotation_deg + _ROTATION_STEP_DEG
+        and smallest / _SCALE_STEP <= scale <= largest * _SCALE_STEP
+    )
+
+
+def _rotation_deg(transform: Transform) -> float:
+    return float(np.degrees(np.arctan2(transform.matrix[1, 0], transform.matrix[0, 0])))
 
 
 class _Level:
@@ -133,13 +174,14 @@ def _scales(config: SimilarityConfig) -> list[float]:
     return np.geomspace(smallest, largest, n_steps + 1).tolist()
 
 
-def _score_ratio(best: Hypothesis, tried: list[Hypothesis]) -> float | None:
-    rivals = [one.score for one in tried if _apart_deg(one, best) > _RIVAL_DEG]
-    return best.score / max(*rivals, _TINY) if rivals else None
-
-
-def _apart_deg(one: Hypothesis, other: Hypothesis) -> float:
-    return abs((one.rotation_deg - other.rotation_deg + 180) % 360 - 180)
+def _score_ratio(rotation_deg: float, tried: list[Hypothesis]) -> float | None:
+    """Best score near a rotation over the best at clearly other ones."""
+    apart_deg = [abs((one.rotation_deg - rotation_deg + 180) % 360 - 180) for one in tried]
+    rivals = [one.score for one, apart in zip(tried, apart_deg, strict=True) if apart > _RIVAL_DEG]
+    if not rivals:
+        return None
+    near = (one.score for one, apart in zip(tried, apart_deg, strict=True) if apart <= _ROTATION_STEP_DEG)
+    return max(near, default=-np.inf) / max(*rivals, _TINY)
 
 
 def _score(hypothesis: Hypothesis) -> float:

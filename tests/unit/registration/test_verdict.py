@@ -114,7 +114,7 @@ CHECKS = [
     ("reject", {"halves_px": verdict.MAX_HALVES_PX[0] * ABOVE}, "give transforms 6.1 working pixels apart"),
     ("suspect", {"halves_px": None}, "too few tie points to compare two halves"),
     ("suspect", {"witness_px": verdict.WITNESS_AGREES_PX * ABOVE}, "'structure' contradicts it, 3.0 working pixels"),
-    ("suspect", {"rotation_ratio": verdict.MIN_ROTATION_RATIO[1] * BELOW}, "found is 1.24 times as good as the next"),
+    ("suspect", {"rotation_ratio": verdict.MIN_ROTATION_RATIO[1] * BELOW}, "found is 1.24 times as good as the best"),
     (
         "reject",
         {"rotation_ratio": verdict.MIN_ROTATION_RATIO[0] * BELOW},

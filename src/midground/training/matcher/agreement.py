@@ -34,6 +34,13 @@ class Similarity:
         mapped: Tensor = self.linear @ places_xy + self.shift
         return mapped
 
+    @classmethod
+    def by_pair(cls, each: Sequence[Similarity]) -> Similarity:
+        """Several for every pair of a batch, pair after pair."""
+        linear = torch.stack([one.linear for one in each], 1)
+        shift = torch.stack([one.shift for one in each], 1)
+        return cls(linear.flatten(0, 1), shift.flatten(0, 1))
+
     @property
     def rotation(self) -> Float[Tensor, " n"]:
         """Angle, radians, from x to y."""
@@ -46,17 +53,13 @@ class Agreement:
 
     transform: Similarity
     support: Float[Tensor, " n"]
-    """Weight of the matches that agree, times the share of it in the weight of all."""
+    """Of ``agreed``: weight of the matches that agree, times the share of it in the weight of all."""
 
-    @classmethod
-    def best(cls, candidates: Sequence[Agreement]) -> Agreement:
-        """For each pair, the candidate with the most support."""
-        support = torch.stack([one.support for one in candidates])
-        chosen = support.argmax(0)
-        pair = torch.arange(len(chosen), device=chosen.device)
-        linear = torch.stack([one.transform.linear for one in candidates])
-        shift = torch.stack([one.transform.shift for one in candidates])
-        return cls(Similarity(linear[chosen, pair], shift[chosen, pair]), support[chosen, pair])
+    def strongest(self, n_each: int) -> Similarity:
+        """Of every ``n_each`` transforms, which belong to one pair, the one with the most support."""
+        chosen = self.support.unflatten(0, (-1, n_each)).argmax(1)
+        index = chosen + n_each * torch.arange(len(chosen), device=chosen.device)
+        return Similarity(self.transform.linear[index], self.transform.shift[index])
 
 
 def agreed(

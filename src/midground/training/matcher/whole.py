@@ -12,19 +12,16 @@ from jaxtyping import Float
 
 from midground.errors import DependencyError
 from midground.training.matcher.agreement import Similarity
+from midground.training.matcher.cells import Cells
 from midground.training.matcher.comparison import turned
-from midground.training.matcher.grids import centres_xy, sampled
+from midground.training.matcher.grids import centres_xy
 
 try:
     import torch
     from torch import Tensor
-    from torch.nn import functional
 except ImportError as error:
     raise DependencyError("Training a matcher", extra="train") from error
 
-_CONTRAST_CELLS = 15
-"""Side of the neighbourhood whose contrast is made the same everywhere."""
-_MIN_CONTRAST, _TINY = 1e-2, 1e-3
 _MIN_OVERLAP = 0.06
 """Smallest part of an image that has to overlap with the other one."""
 
@@ -65,16 +62,15 @@ def whole_similarity(
     around = centres_xy(moving.new_zeros(1, 1, seen, seen), stride_px).flatten(1) - (seen * stride_px - 1) / 2
     # The inverse of a similarity is its transpose, over the squared scale.
     places = linear.transpose(1, 2) @ around / scale[:, None, None].square() + middle_px
-    (cells, seen_data), (still, still_data) = (_even_contrast(image, stride_px) for image in (moving, fixed))
+    cells, still = Cells.of(moving, stride_px), Cells.of(fixed, stride_px)
     n_tried = len(rotation)
-    grid = places.unflatten(2, (seen, seen)).repeat(n_pairs, 1, 1, 1)
-    kernels, overlap = (sampled(image.repeat_interleave(n_tried, 0), grid, stride_px) for image in (cells, seen_data))
-    overlap = (overlap > 0.5).float()
-    kernels = turned(kernels * overlap, rotation.repeat(n_pairs), n_oriented)
+    repeated = Cells(*(one.repeat_interleave(n_tried, 0) for one in (cells.contrast, cells.data)))
+    turns = repeated.sampled(places.unflatten(2, (seen, seen)).repeat(n_pairs, 1, 1, 1), stride_px)
 
     n = side + seen - 1
-    images = torch.cat([still, still.square().sum(1, keepdim=True), still_data], 1)
-    kernels = torch.cat([kernels, kernels.square().sum(1, keepdim=True), overlap], 1)
+    images = torch.cat([still.contrast, still.energy, still.data], 1)
+    kernels = turned(turns.contrast, rotation.repeat(n_pairs), n_oriented)
+    kernels = torch.cat([kernels, turns.energy, turns.data], 1)
     still_spectrum = _spectrum(images, n)[:, None]
     spectra = _spectrum(kernels, n).unflatten(0, (n_pairs, n_tried))
     channels, energy, data = slice(-2), slice(-2, -1), slice(-1, None)
@@ -94,19 +90,32 @@ def whole_similarity(
     return Similarity(linear, shift)
 
 
-def _even_contrast(
-    image: Float[Tensor, "n c s s"], stride_px: int
-) -> tuple[Float[Tensor, "n c g g"], Float[Tensor, "n 1 g g"]]:
-    """Cells without the mean of what lies around them, as strong everywhere; and 1 where there are data, else 0."""
-    data = (functional.avg_pool2d((image != 0).any(1, keepdim=True).float(), stride_px) > 0.5).float()
+def overlap_likeness(
+    moving: Float[Tensor, "n c s s"],
+    fixed: Float[Tensor, "n c s s"],
+    transform: Similarity,
+    *,
+    stride_px: int,
+    n_oriented: int,
+) -> Float[Tensor, " n"]:
+    """How alike the images are under a transform: normalised correlation of all cells that overlap, times their number.
 
-    def mean(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(values, _CONTRAST_CELLS, 1, _CONTRAST_CELLS // 2)
-
-    cells, share = functional.avg_pool2d(image, stride_px), mean(data).clamp_min(_TINY)
-    apart = (cells - mean(cells * data) / share) * data
-    variance = mean(apart.square().sum(1, keepdim=True)) / share
-    return apart / variance.clamp_min(_MIN_CONTRAST).sqrt(), data
+    Args:
+        moving: Mapped images, zero where there are no data.
+        fixed: Likewise.
+        transform: Fixed from moving, px.
+        stride_px: Side of the cells.
+        n_oriented: See ``turned``.
+    """
+    cells, still = Cells.of(moving, stride_px), Cells.of(fixed, stride_px)
+    places = transform(centres_xy(cells.data, stride_px).flatten(1)[None])
+    near = still.sampled(places.unflatten(2, cells.data.shape[-2:]), stride_px)
+    product = turned(cells.contrast, transform.rotation, n_oriented) * near.contrast
+    alike, seen, near_seen, shared = (
+        each.sum((1, 2, 3))
+        for each in (product, cells.energy * near.data, near.energy * cells.data, cells.data * near.data)
+    )
+    return alike / (seen.clamp_min(1) * near_seen.clamp_min(1)).sqrt() * shared
 
 
 def _spectrum(images: Float[Tensor, "b c h w"], n: int) -> Float[Tensor, "b c 2 n m"]:

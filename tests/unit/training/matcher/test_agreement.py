@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
-from midground.training.matcher.agreement import Agreement, agreed  # noqa: E402
+from midground.training.matcher.agreement import Similarity, agreed  # noqa: E402
 from midground.training.matcher.comparison import turned  # noqa: E402
 
 pytestmark = pytest.mark.extras
@@ -37,14 +37,22 @@ def test_most_matches_decide(share_wrong: float) -> None:
 
 def test_each_pair_gets_its_best_candidate() -> None:
     moving_xy, true_xy, found_xy = matches(0.5)
-    anywhere_xy, weight = found_xy.flip(2), torch.ones(2, 1, 400)
-    candidates = [
-        agreed(moving_xy, torch.cat(places), weight, SCALES_PX)
-        for places in ((found_xy, anywhere_xy), (anywhere_xy, found_xy))
-    ]
-    best = Agreement.best(candidates)
-    assert (best.transform(moving_xy) - true_xy).norm(dim=1).max() < 0.5
-    assert torch.equal(best.support, torch.stack([candidates[0].support[0], candidates[1].support[1]]))
+    anywhere_xy = found_xy.flip(2)
+    # Of the first pair the first candidate is right, of the second one the last.
+    places = torch.cat([found_xy, anywhere_xy, anywhere_xy, anywhere_xy, anywhere_xy, found_xy])
+    best = agreed(moving_xy, places, torch.ones(6, 1, 400), SCALES_PX).strongest(3)
+    assert best.linear.shape == (2, 2, 2)
+    assert (best(moving_xy) - true_xy).norm(dim=1).max() < 0.5
+
+
+def test_candidates_are_put_together_pair_after_pair() -> None:
+    one, other = (
+        Similarity(value * torch.ones(2, 2, 2), value * torch.tensor([[[1.0], [1.0]], [[10.0], [10.0]]]))
+        for value in (1.0, 2.0)
+    )
+    both = Similarity.by_pair([one, other])
+    assert both.shift[:, 0, 0].tolist() == [1, 2, 10, 20]
+    assert both.linear[:, 0, 0].tolist() == [1, 2, 1, 2]
 
 
 def test_channels_of_orientations_change_places_as_an_image_turns() -> None:
