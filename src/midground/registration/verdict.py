@@ -62,7 +62,9 @@ MAX_HALVES_PX = (6.0, 2.5)
 MAX_STD_PX = (4.0, 1.5)
 WITNESS_AGREES_PX = 3.0
 MIN_ROTATION_RATIO = (0.8, 1.25)
-"""What dense matches found where the search was wrong had 0.9 and more; images of different places reached 1.20."""
+"""Images of different places reached 1.20. Below 1 the search found another one, and dense matches this."""
+MIN_ROTATION_RATIO_ALONE = 1.15
+"""Below it the rest of the evidence has to be good: of images of different places, that rejects most that are left."""
 MAX_SCALE = {True: 1.10, False: 4.0}
 MAX_ROTATION_DEG = {True: 5.0, False: 180.0}
 ERROR_FLOOR_PX = 0.8
@@ -196,10 +198,12 @@ def _rotation(e: Evidence) -> Check:
     if e.rotation_ratio is None:
         return Check(Level.GOOD, "")
     level = _level(e.rotation_ratio, MIN_ROTATION_RATIO, larger_is_better=True)
-    return Check(
-        level,
-        f"All rotations were searched; the one found is {e.rotation_ratio:.2f} times as good as the best other one.",
-    )
+    said = f"the one found is {e.rotation_ratio:.2f} times as good as the best other one"
+    if e.rotation_ratio < MIN_ROTATION_RATIO_ALONE and trust(e.search) < MIN_TRUST[1]:
+        return Check(
+            Level.FAILED, f"All rotations were searched; {said}, and its other evidence does not outweigh that."
+        )
+    return Check(level, f"All rotations were searched; {said}.")
 
 
 _CHECKS: tuple[Callable[[Evidence], Check], ...] = (

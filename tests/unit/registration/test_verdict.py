@@ -120,12 +120,21 @@ CHECKS = [
         {"rotation_ratio": verdict.MIN_ROTATION_RATIO[0] * BELOW},
         "All rotations were searched; the one found is",
     ),
+    ("suspect", {"rotation_ratio": 0.99}, "found is 0.99 times as good as the best"),
     ("suspect", {"at_edge": True}, "at the edge of the search range"),
     ("reject", {"deviation": Transform(np.diag([-1.0, 1, 1]))}, "mirrors the image"),
     ("reject", {"deviation": Transform.similarity(scale=1.11)}, "scales by 1.11 to 1.11"),
     ("reject", {"deviation": Transform.similarity(scale=0.9)}, "scales by 0.90 to 0.90 and turns by 0.0 degrees"),
     ("reject", {"deviation": Transform.similarity(rotation_deg=-5.2)}, "turns by 5.2 degrees"),
 ]
+
+
+def test_another_rotation_that_looks_better_is_outweighed_by_good_trust_alone():
+    weaker = replace(GOOD.search, n_supporting=round(0.6 * GOOD.search.n_supporting), peak_ratio=1.15)
+    assert verdict.MIN_TRUST[0] < trust(weaker) < verdict.MIN_TRUST[1]
+    judgement = judge(replace(GOOD, search=weaker, rotation_ratio=0.99))
+    assert judgement.verdict == "reject"
+    assert "does not outweigh that" in judgement.reasons[0]
 
 
 @pytest.mark.parametrize(("expected", "changes", "sentence"), CHECKS)
