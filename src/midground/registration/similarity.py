@@ -181,7 +181,7 @@ def _score_ratio(rotation_deg: float, tried: list[Hypothesis]) -> float | None:
     if not rivals:
         return None
     near = (one.score for one, apart in zip(tried, apart_deg, strict=True) if apart <= _ROTATION_STEP_DEG)
-    return max(near, default=-np.inf) / max(*rivals, _TINY)
+    return max(0.0, *near) / max(*rivals, _TINY)
 
 
 def _score(hypothesis: Hypothesis) -> float:

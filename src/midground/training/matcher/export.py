@@ -103,7 +103,7 @@ def load_weights(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def export_matcher(
-    network: SharedRoma, facts: Mapping[str, Any], folder: Path, *, error_px: tuple[float, float] = (0.0, 0.0)
+    network: SharedRoma, facts: Mapping[str, Any], folder: Path, *, error_px: tuple[float, float] | None = None
 ) -> RomaCard:
     """Write the ONNX graph and the card of a network; what lies in the folder already is replaced.
 
@@ -111,20 +111,18 @@ def export_matcher(
         network: What is exported.
         facts: What its checkpoint states; see ``load_network``.
         folder: Where the matcher shall lie.
-        error_px: What was taken off its matches, for the card.
+        error_px: What was taken off its matches, if anything was; for the card.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     graph = export_graph(network, facts["side_px"])
+    bias = "" if error_px is None else f"; a bias of {error_px[0]:.2f} px in x and {error_px[1]:.2f} px in y taken off"
     card = RomaCard(
         **facts["card"],
         **{name: facts[name] for name in ("name", "model", "model_sha256", "n_channels", "side_px", "score")},
         data=tuple(facts["data"]),
-        recipe=(
-            f"{facts['recipe']}; {facts['n_steps']} steps done; a bias of {error_px[0]:.2f} px in x and "
-            f"{error_px[1]:.2f} px in y taken off"
-        ),
+        recipe=f"{facts['recipe']}; {facts['n_steps']} steps done{bias}",
         sources=tuple(facts["sources"]),
         opset=OPSET,
         generator=f"midground {version('midground')}",

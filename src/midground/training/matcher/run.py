@@ -181,10 +181,14 @@ def _architecture(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, *
         from midground.training.matcher.full import full_roma
 
         return full_roma(config, config.network, n_channels, on_gpu=on_gpu)
+    refiners_learn = config.network.train_refiners
 
     def export(folder: Path, samples: MatcherSamples) -> None:
-        """Export the best network of a run, without the error that its matches share."""
+        """Export the best network of a run, without the error that training made all its matches share."""
         best, facts = load_network(folder)
+        if not refiners_learn:
+            export_matcher(best, facts, folder / MATCHER_FOLDER)
+            return
         error_px = shared_error_px(best, samples, config.n_samples)
         take_off(best, error_px)
         x, y = error_px.tolist()
