@@ -10,7 +10,7 @@ from importlib.metadata import version as installed_version
 import numpy as np
 from jaxtyping import Float64
 
-from midground.core.image import three_channels
+from midground.core.image import Image, three_channels
 from midground.core.settings import plain
 from midground.core.transforms import Transform
 from midground.geo.correction import Correction
@@ -158,7 +158,10 @@ def _previews(shown: Shown) -> Previews:
     working, frame = shown.working, shown.frame
     shared = working.pairs[-1]
     factor = max(1, -(-max(working.fixed.hw) // _PREVIEW_PX))
-    after = None if shown.transform is None else warp_image(working.moving, shown.transform, working.fixed.hw)
+
+    def moved(transform: Transform) -> Image:
+        return reduce(warp_image(working.moving, transform, working.fixed.hw), factor)
+
     corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     placed = frame.to_fixed(corner)
     fixed_from_working = np.eye(3)
@@ -169,8 +172,8 @@ def _previews(shown: Shown) -> Previews:
     return Previews(
         gsd_m=None if frame.gsd_m is None else frame.gsd_m * factor,
         fixed=reduce(working.fixed, factor),
-        moving_before=reduce(working.moving, factor),
-        moving_after=None if after is None else reduce(after, factor),
+        moving_before=moved(Transform.identity()),
+        moving_after=None if shown.transform is None else moved(shown.transform),
         shared_by=shared.name,
         shared_fixed=reduce(three_channels(shared.fixed), factor),
         shared_moving=reduce(three_channels(shared.moving), factor),

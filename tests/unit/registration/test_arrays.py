@@ -17,6 +17,7 @@ from midground.registration import arrays
 from midground.registration.api import register
 from midground.registration.arrays import register_arrays
 from midground.registration.config import InputConfig
+from midground.report.html import render_report
 
 SEARCH_PX = 24
 
@@ -189,6 +190,18 @@ def test_a_rejected_result_without_a_transform_is_still_a_result(optical, quick)
     assert result.previews.moving_after is None
     assert result.witnesses == ()
     json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_a_rejected_image_of_another_size_is_shown_on_the_fixed_grid(optical, quick):
+    noise = np.random.default_rng(5).gamma(4, 0.1, (175, 190))
+    strict = replace(quick, estimate=replace(quick.estimate, min_inliers=30))
+    result = register_arrays(optical, noise, strict, search_px=SEARCH_PX)
+    assert result.fixed_from_moving is None
+    before = result.previews.moving_before
+    assert before.hw == result.previews.fixed.hw == (256, 256)
+    assert before.valid[:174, :189].all()
+    assert not before.valid[175:].any()
+    assert "Rejected" in render_report(result)
 
 
 @pytest.mark.parametrize(
