@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from midground.errors import DependencyError
 from midground.training.matcher.grids import centres_xy
 from midground.training.matcher.module import dense_network
-from midground.training.matcher.network import SharedRoma
+from midground.training.matcher.network import FINEST_STRIDE, SharedRoma
 from midground.training.matcher.samples import MatcherSample
 
 try:
@@ -27,7 +27,6 @@ N_PAIRS = 32
 _MIN_CERTAINTY = 0.3
 _MAX_ERROR_PX = 6.0
 _FEWEST = 50
-_FINEST = "2"
 
 
 @runtime_checkable
@@ -69,6 +68,6 @@ def shared_error_px(
 
 def take_off(network: SharedRoma, error_px: Float64[np.ndarray, " 2"]) -> None:
     """Subtract an error from all matches of a network, in its last layer."""
-    refiner = network.refiners[_FINEST]
+    refiner = network.refiners[str(FINEST_STRIDE)]
     with torch.no_grad():
         refiner.head.bias[:2] -= torch.from_numpy(error_px / refiner.stride_px).to(refiner.head.bias)

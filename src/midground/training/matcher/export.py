@@ -8,6 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float64
+
 from midground.core.files import whole_folder
 from midground.errors import DependencyError, ModelError
 from midground.matching.roma_card import CARD_FILE, GRAPH_FILE, RomaCard
@@ -103,7 +106,7 @@ def load_weights(path: Path, schema: str) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def export_matcher(
-    network: SharedRoma, facts: Mapping[str, Any], folder: Path, *, error_px: tuple[float, float] | None = None
+    network: SharedRoma, facts: Mapping[str, Any], folder: Path, *, error_px: Float64[np.ndarray, " 2"] | None = None
 ) -> RomaCard:
     """Write the ONNX graph and the card of a network; what lies in the folder already is replaced.
 

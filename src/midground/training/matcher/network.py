@@ -37,7 +37,7 @@ except ImportError as error:
 
 _COARSE_STRIDE = 8
 _WIDTHS = {8: 64, 4: 32, 2: 16}
-_FINEST_STRIDE = min(_WIDTHS)
+FINEST_STRIDE = min(_WIDTHS)
 _LATERAL = {4: 24, 2: 8}
 _HIDDEN = {8: 64, 4: 64, 2: 32}
 _SEARCHES = {
@@ -218,7 +218,7 @@ class _Refiner(nn.Module):
         self.stride_px, self.n_oriented = stride_px, n_oriented
         width, n_hidden = _WIDTHS[stride_px], _HIDDEN[stride_px]
         self.step_sharpness = (
-            nn.Parameter(torch.tensor(_FIRST_STEP_SHARPNESS).log()) if stride_px == _FINEST_STRIDE else None
+            nn.Parameter(torch.tensor(_FIRST_STEP_SHARPNESS).log()) if stride_px == FINEST_STRIDE else None
         )
         self.register_buffer("steps_xy", steps_xy(_SEARCHES[stride_px].radius, stride_px), persistent=False)
         self.layers = nn.Sequential(

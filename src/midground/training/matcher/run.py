@@ -186,13 +186,10 @@ def _architecture(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, *
     def export(folder: Path, samples: MatcherSamples) -> None:
         """Export the best network of a run, without the error that training made all its matches share."""
         best, facts = load_network(folder)
-        if not refiners_learn:
-            export_matcher(best, facts, folder / MATCHER_FOLDER)
-            return
-        error_px = shared_error_px(best, samples, config.n_samples)
-        take_off(best, error_px)
-        x, y = error_px.tolist()
-        export_matcher(best, facts, folder / MATCHER_FOLDER, error_px=(x, y))
+        error_px = shared_error_px(best, samples, config.n_samples) if refiners_learn else None
+        if error_px is not None:
+            take_off(best, error_px)
+        export_matcher(best, facts, folder / MATCHER_FOLDER, error_px=error_px)
 
     network = _network(config, config.network, n_channels).train()
     matcher = RomaSharedMatcher(
