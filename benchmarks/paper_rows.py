@@ -1,16 +1,18 @@
 """The trained transformations of the paper's table 2 on ``ombria``, for ``midground reproduce``.
 
-    python benchmarks/paper_rows.py --data FOLDER --out FOLDER [--minutes 8] [--rows pix2pix,lsgan,ours-1,ours-2]
+    python benchmarks/paper_rows.py --data FOLDER --out FOLDER [--minutes 8] [--rows pix2pix,lsgan] [--set K=V]
     midground reproduce --data benchmarks/ombria-test.yaml --out FOLDER --model pix2pix=FOLDER/pix2pix ...
 
 FOLDER of ``--data`` holds ``data`` as for the other benchmarks. Each trains for the same time. Networks, criteria and
 augmentation are those of the presets in ``configs``; data, bands, steps, and the warm-up, which would outlast the time,
-are not. The last weights are exported, as in the paper's public code. Needs the extra ``train``.
+are not. ``--set`` may change more, as to a network that the hardware at hand can train. The last weights are exported,
+as in the paper's public code. Needs the extra ``train``.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pairs import CONFIGS, data_root, training_data
@@ -27,12 +29,14 @@ WARM_UP = ("optimizer.warmup_epochs=1",)
 """The translators have none."""
 
 
-def settings(root: Path, row: str) -> TrainConfig:
+def settings(root: Path, row: str, changed: Sequence[str] = ()) -> TrainConfig:
     """A preset on ``ombria`` train, without the validation places of configs/sar1-rgb.yaml."""
     card = ("card.sar_bands=[VV]", "card.optical_bands=[B04, B03, B02]")
     warm_up = WARM_UP if row.startswith("ours") else ()
     return resolve_config(
-        TrainConfig, file=CONFIGS / f"{PRESETS[row]}.yaml", settings=[*training_data(root), *card, *FEWER, *warm_up]
+        TrainConfig,
+        file=CONFIGS / f"{PRESETS[row]}.yaml",
+        settings=[*training_data(root), *card, *FEWER, *warm_up, *changed],
     )
 
 
@@ -43,12 +47,13 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--rows", default=",".join(PRESETS))
+    parser.add_argument("--set", action="append", default=[], dest="changed")
     arguments = parser.parse_args()
     root = data_root(arguments.data)
     for row in arguments.rows.split(","):
         run = arguments.out / "runs" / row
         options = RunOptions(max_minutes=arguments.minutes, tell_every_s=1e9)
-        done = train(settings(root, row), run, options)
+        done = train(settings(root, row, arguments.changed), run, options)
         print(f"{row}: {done.n_steps} steps in {arguments.minutes:g} minutes", flush=True)
         export_checkpoint(run / LAST, arguments.out / row)
 

@@ -206,7 +206,7 @@ def test_wrong_option_values(cli, tmp_path: Path, scene_pair, words: tuple[str, 
 
 
 def test_unknown_matcher(cli, scene_pair) -> None:
-    line = cli.fails("match", scene_pair.sar, scene_pair.optical, "--matcher", "shift")
+    line = cli.fails("match", scene_pair.optical, scene_pair.sar, "--matcher", "shift")
     assert "Did you mean 'sift'?" in line
 
 
@@ -214,7 +214,7 @@ def test_bands_are_asked_for_by_an_option_of_the_command(cli, tmp_path: Path, sc
     line = cli.fails("map", scene_pair.sar, "--modality", "sar", "--bands", "9", "-o", tmp_path / "x.tif")
     assert "sar.tif: --bands asks for band 9" in line
     five = write_tif(tmp_path / "five.tif", textured(5))
-    line = cli.fails("match", scene_pair.sar, five, "--matcher", "sift", "--fixed-modality", "optical")
+    line = cli.fails("match", five, scene_pair.sar, "--matcher", "sift", "--fixed-modality", "optical")
     assert "which of its 5 bands" in line
     assert "name them with --bands-fixed" in line
 

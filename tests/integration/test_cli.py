@@ -276,7 +276,7 @@ def test_map_needs_one_place_for_results(cli, tmp_path: Path, scene_pair) -> Non
 def test_match_draws_and_lists(cli, tmp_path: Path, scene_pair) -> None:
     picture, listing = tmp_path / "matches.png", tmp_path / "matches.json"
     words = ("--matcher", "template", "--model", "structure", "-o", picture, "--json", listing)
-    outcome = cli("match", scene_pair.sar, scene_pair.optical, *words)
+    outcome = cli("match", scene_pair.optical, scene_pair.sar, *words)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines()[1:] == [str(picture), str(listing)]
     found = json.loads(listing.read_text())
@@ -298,7 +298,7 @@ def test_match_puts_an_image_onto_itself(cli, scene_pair, model: str) -> None:
 
 
 def test_match_without_a_transform(cli, scene_pair, unrelated: Path) -> None:
-    outcome = cli("match", unrelated, scene_pair.optical, "--matcher", "sift", "--model", "none", "--json", "-", "-q")
+    outcome = cli("match", scene_pair.optical, unrelated, "--matcher", "sift", "--model", "none", "--json", "-", "-q")
     assert outcome.code == 3
     assert json.loads(outcome.out)["fixed_from_moving"] is None
     assert len(outcome.err.splitlines()) == 1

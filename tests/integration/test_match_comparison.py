@@ -24,8 +24,8 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def place(simulated_pairs: Path) -> list[Path]:
-    """A SAR and an optical image of one place, 128 px, aligned."""
-    return [sorted((simulated_pairs / modality).iterdir())[0] for modality in ("sar", "optical")]
+    """An optical and a SAR image of one place, 128 px, aligned."""
+    return [sorted((simulated_pairs / modality).iterdir())[0] for modality in ("optical", "sar")]
 
 
 def test_all_are_those_that_can_be_built(cli, tmp_path: Path, place, monkeypatch) -> None:
@@ -75,7 +75,7 @@ def test_a_matcher_that_does_not_take_the_images_is_left_out(cli, place, monkeyp
 
 def test_a_list_is_compared_in_its_order(cli, place) -> None:
     words = ("--matcher", "template,sift", "--model", "none", "--json", "-")
-    outcome = cli("match", place[1], place[1], *words, "--moving-modality", "optical", "--fixed-modality", "optical")
+    outcome = cli("match", place[0], place[0], *words, "--moving-modality", "optical", "--fixed-modality", "optical")
     assert outcome.code == 0
     document = json.loads(outcome.out)
     assert [one["matcher"] for one in document["matchers"]] == ["template", "sift"]

@@ -55,7 +55,7 @@ def test_a_matcher_of_ones_own_is_stopped_resumed_and_used(
     recipe = json.loads((tmp_path / "run" / "matcher" / "card.json").read_text())["recipe"]
     assert "2 steps done; a bias of " in recipe
 
-    images = [simulated_pairs / "sar" / "place_0.tif", simulated_pairs / "optical" / "place_0.png"]
+    images = [simulated_pairs / "optical" / "place_0.png", simulated_pairs / "sar" / "place_0.tif"]
     use = ["--matcher", "roma-shared", "--set", f"weights={tmp_path / 'run' / 'matcher'}", "--sar-scale", "power"]
     modalities = ["--moving-modality", "sar", "--fixed-modality", "optical"]
     found = cli("match", *images, *use, *modalities, "--model", "structure", "--json", "-")

@@ -53,7 +53,7 @@ def hopc(image: Image) -> Image:
     spread = float(grey[:, image.valid].std()) if image.valid.any() else 0.0
     if spread < MIN_CONTRAST:
         return Image(channels, image.valid)
-    found = phase_congruency(fill_from_nearest(Image(grey, image.valid))[None] / np.float32(spread), image.valid)
+    found = phase_congruency(fill_from_nearest(Image(grey, image.valid)) / np.float32(spread), image.valid)
     place = found.direction * np.float32(N_ORIENTATIONS / np.pi)
     ramp = np.minimum(np.arange(1, 2 * _CELL_PX), np.arange(2 * _CELL_PX - 1, 0, -1)) / np.float32(_CELL_PX**2)
     for index in range(N_ORIENTATIONS):

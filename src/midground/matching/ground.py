@@ -12,26 +12,24 @@ MIN_CONTRAST = 1e-4
 """Smallest standard deviation of a channel that shows anything."""
 
 
-def fill_from_nearest(image: Image) -> Float32[np.ndarray, "h w"]:
+def fill_from_nearest(image: Image) -> Float32[np.ndarray, "c h w"]:
     """Give invalid pixels the value of the nearest valid one, so that the edge of the data is no edge in the image.
 
-    Args:
-        image: One channel, with at least one valid pixel.
+    An image without a valid pixel is returned as it is.
     """
-    (grey,) = image.channels
-    if image.valid.all():
-        return grey
+    if image.valid.all() or not image.valid.any():
+        return image.channels
     _, labels = cv2.distanceTransformWithLabels(
         (~image.valid).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    value_of_label = np.zeros(int(labels.max()) + 1, dtype=np.float32)
-    value_of_label[labels[image.valid]] = grey[image.valid]
-    return value_of_label[labels]
+    values_of_label = np.zeros((image.n_channels, int(labels.max()) + 1), np.float32)
+    values_of_label[:, labels[image.valid]] = image.channels[:, image.valid]
+    return values_of_label[:, labels]
 
 
 def filled_rgb(image: Image) -> Float32[np.ndarray, "3 h w"]:
     """Up to three channels as the red, green and blue of a photograph: filled by the nearest, the last one repeated."""
-    filled = [fill_from_nearest(Image(channel[None], image.valid)) for channel in image.channels]
+    filled = fill_from_nearest(image)
     return np.stack([filled[0], filled[min(1, len(filled) - 1)], filled[-1]])
 
 

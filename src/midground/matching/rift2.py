@@ -155,12 +155,8 @@ def _filled(image: Image) -> Float32[np.ndarray, "c h w"] | None:
     if not image.valid.any():
         return None
     deviation = image.channels[:, image.valid].std(axis=1)
-    filled = [
-        fill_from_nearest(Image(channel[None], image.valid)) / spread
-        for channel, spread in zip(image.channels, deviation, strict=True)
-        if spread >= MIN_CONTRAST
-    ]
-    return np.stack(filled) if filled else None
+    shows = deviation >= MIN_CONTRAST
+    return fill_from_nearest(image)[shows] / deviation[shows, None, None] if shows.any() else None
 
 
 def _refined(grey: Float32[np.ndarray, "h w"], xy: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, "m 2"]:

@@ -10,17 +10,22 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
-from midground.matching.channels import match_by_channel
+from midground.matching.channels import require_same_channels, without_repeats
 from midground.matching.configs import SiftConfig
 from midground.matching.descriptors import mutual_nearest
 from midground.matching.ground import clearance_px, fill_from_nearest
 
 _MARGIN_PX = 2.0
 _DESCRIPTOR_LENGTH = 128
+_RATIO, _JOINT_RATIO = 0.75, 0.95
 
 
 class SiftMatcher:
-    """Matches SIFT descriptors by mutual nearest neighbours with a ratio test, channel by channel."""
+    """Matches SIFT descriptors by mutual nearest neighbours with a ratio test.
+
+    All channels of an image make one set of key points: found in each channel, described in all of them, as in RGB-SIFT
+    (van de Sande et al. 2010). What a key point looks like in one channel seldom tells it from others.
+    """
 
     def __init__(self, config: SiftConfig) -> None:
         self._config = config
@@ -28,24 +33,30 @@ class SiftMatcher:
         self._sift = cv2.SIFT.create(contrastThreshold=config.contrast_threshold, enable_precise_upscale=True)
 
     def match(self, moving: Image, fixed: Image) -> Correspondences:
-        """Match two images; the score is one minus the ratio of nearest to second-nearest descriptor distance."""
-        return match_by_channel(moving, fixed, self._match_one)
+        """Match two images; the score is one minus the ratio of nearest to second-nearest descriptor distance.
 
-    def _match_one(self, moving: Image, fixed: Image) -> Correspondences:
-        moving_xy, moving_descriptors = self._describe(moving)
-        fixed_xy, fixed_descriptors = self._describe(fixed)
-        pairs = mutual_nearest(moving_descriptors, fixed_descriptors, ratio=self._config.ratio)
-        return Correspondences(moving_xy[pairs.moving_index], fixed_xy[pairs.fixed_index], pairs.confidence)
+        Raises:
+            InputError: The numbers of channels differ.
+        """
+        require_same_channels(moving, fixed)
+        usual = _RATIO if moving.n_channels == 1 else _JOINT_RATIO
+        (moving_xy, moving_descriptors), (fixed_xy, fixed_descriptors) = map(self._describe, (moving, fixed))
+        pairs = mutual_nearest(moving_descriptors, fixed_descriptors, ratio=self._config.ratio or usual)
+        matches = Correspondences(moving_xy[pairs.moving_index], fixed_xy[pairs.fixed_index], pairs.confidence)
+        return without_repeats(matches)
 
     def _describe(self, image: Image) -> tuple[Float64[np.ndarray, "n 2"], Float32[np.ndarray, "n d"]]:
-        """Positions and descriptors of the strongest key points on valid ground, strongest first."""
-        grey = to_uint8(fill_from_nearest(image))
+        """Positions and descriptors of the strongest key points of each channel on valid ground."""
+        share = max(1, self._config.max_keypoints // image.n_channels)
+        greys = to_uint8(fill_from_nearest(image))
         # Detected without OpenCV's own limit, which would spend it on key points beyond the edge of the data.
-        keypoints = _strongest(self._sift.detect(grey, None), image.valid, self._config.max_keypoints)
+        keypoints = [
+            keypoint for grey in greys for keypoint in _strongest(self._sift.detect(grey, None), image.valid, share)
+        ]
         if not keypoints:
-            return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH), np.float32)
-        described, descriptors = self._sift.compute(grey, keypoints)
-        return _points_xy(described), descriptors.astype(np.float32)
+            return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH * image.n_channels), np.float32)
+        descriptors = [self._sift.compute(grey, keypoints)[1] for grey in greys]
+        return _points_xy(keypoints), np.hstack(descriptors).astype(np.float32)
 
 
 def build(config: SiftConfig) -> SiftMatcher:

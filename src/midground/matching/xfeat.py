@@ -16,7 +16,7 @@ from jaxtyping import Float32, Float64, Int64
 from midground.core.correspondences import Correspondences
 from midground.core.image import Image
 from midground.errors import DependencyError, ModelError
-from midground.matching.channels import match_by_channel
+from midground.matching.channels import require_same_channels
 from midground.matching.configs import XFeatConfig
 from midground.matching.descriptors import mutual_nearest
 from midground.matching.ground import MIN_CONTRAST, fill_from_nearest
@@ -38,15 +38,17 @@ _CELL_PX = 8
 _STRIDE_PX = 32
 _DESCRIPTOR_LENGTH = 64
 _MIN_HEAT = 0.05
+_MIN_SIMILARITY, _MIN_JOINT_SIMILARITY = 0.82, 0.0
 
 
 class XFeatMatcher:
-    """Matches XFeat descriptors by mutual nearest neighbours above a least similarity, channel by channel, on the CPU.
+    """Matches XFeat descriptors by mutual nearest neighbours above a least similarity, on the CPU.
 
-    The network takes grey images (it averages colours), so that channels lose nothing by being matched one by one.
-    Key points are refined to a fraction of a pixel. They lie beside the structures they describe: between images turned
-    by 20 degrees they are off by about 0.7 px (measured on smooth textures; shifts and scales are unbiased within 0.1
-    and 0.25 px), so let template matching refine such a pair.
+    All channels of an image make one set of key points: where their heat adds up to a peak, described in each of them
+    (the network takes grey images, and would average colours). Key points are refined to a fraction of a pixel. They
+    lie beside the structures they describe: between images turned by 20 degrees they are off by about 0.7 px (measured
+    on smooth textures; shifts and scales are unbiased within 0.1 and 0.25 px), so let template matching refine such a
+    pair.
     """
 
     def __init__(self, config: XFeatConfig, network: Any) -> None:
@@ -54,16 +56,20 @@ class XFeatMatcher:
         self._network = network
 
     def match(self, moving: Image, fixed: Image) -> Correspondences:
-        """Match two images; the score is the cosine similarity of the two descriptors, 0 if negative."""
-        return match_by_channel(moving, fixed, self._match_one)
+        """Match two images; the score is the cosine similarity of the two descriptors, 0 if negative.
 
-    def _match_one(self, moving: Image, fixed: Image) -> Correspondences:
+        Raises:
+            InputError: The numbers of channels differ.
+        """
+        require_same_channels(moving, fixed)
         (moving_xy, moving_descriptors), (fixed_xy, fixed_descriptors) = (
             xfeat_features(self._network, image, max_keypoints=self._config.max_keypoints) for image in (moving, fixed)
         )
         pairs = mutual_nearest(moving_descriptors, fixed_descriptors)
         similarity = 1 - pairs.distance**2 / 2
-        alike = similarity >= self._config.min_similarity
+        usual = _MIN_SIMILARITY if moving.n_channels == 1 else _MIN_JOINT_SIMILARITY
+        least = self._config.min_similarity
+        alike = similarity >= (usual if least is None else least)
         return Correspondences(
             moving_xy[pairs.moving_index[alike]],
             fixed_xy[pairs.fixed_index[alike]],
@@ -78,26 +84,29 @@ def xfeat_features(
 
     Args:
         network: From ``xfeat_network``.
-        image: One channel, with at least one valid pixel.
+        image: Any number of channels; descriptors have 64 values for each.
         max_keypoints: Most key points.
     """
-    grey = _standardised(image)
-    if grey is None:
-        return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH), np.float32)
     height, width = image.hw
-    # Padded, not resized as kornia's own wrapper does: resizing moves the pixel centres.
-    padded = np.pad(grey, ((0, -height % _STRIDE_PX), (0, -width % _STRIDE_PX)), mode="edge")
+    heat, reliability, features = np.zeros((height, width), np.float32), 0.0, []
     with torch.inference_mode():
-        features, logits, reliability = network(torch.from_numpy(padded)[None, None])
-        heats = functional.pixel_shuffle(torch.softmax(logits, 1)[:, : _CELL_PX**2], _CELL_PX)
-        heat: np.ndarray = np.ascontiguousarray(heats[0, 0, :height, :width].numpy())
+        for grey in _standardised(image):
+            # Padded, not resized as kornia's own wrapper does: resizing moves the pixel centres.
+            padded = np.pad(grey, ((0, -height % _STRIDE_PX), (0, -width % _STRIDE_PX)), mode="edge")
+            feature, logits, reliable = network(torch.from_numpy(padded)[None, None])
+            has_contrast = float(grey.any())
+            heats = functional.pixel_shuffle(torch.softmax(logits, 1)[:, : _CELL_PX**2], _CELL_PX)
+            heat += has_contrast * heats[0, 0, :height, :width].numpy()
+            reliability = reliability + has_contrast * reliable
+            features.append(has_contrast * feature)
         pixels_xy = heat_peaks(heat, image.valid, min_heat=_MIN_HEAT)
+        if len(pixels_xy) == 0:
+            return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH * image.n_channels), np.float32)
         trust = _sample(reliability, pixels_xy, mode="bilinear")[:, 0]
         strength = heat[pixels_xy[:, 1], pixels_xy[:, 0]] * trust
         strongest = np.argsort(-strength, kind="stable")[:max_keypoints]
-        descriptors = _sample(features, pixels_xy[strongest], mode="bicubic")
-    descriptors /= np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), np.float32(1e-12))
-    return _refined(heat, pixels_xy[strongest]), descriptors
+        described = [_unit(_sample(feature, pixels_xy[strongest], mode="bicubic")) for feature in features]
+    return _refined(heat, pixels_xy[strongest]), _unit(np.hstack(described))
 
 
 def build(config: XFeatConfig) -> XFeatMatcher:
@@ -154,13 +163,21 @@ def shipped_weights(matcher: str, file: str, *, sha256: str) -> Path:
     return path
 
 
-def _standardised(image: Image) -> Float32[np.ndarray, "h w"] | None:
-    """The channel with zero mean and unit deviation over valid pixels; None without contrast."""
-    grey = fill_from_nearest(image)
-    mean, deviation = grey[image.valid].mean(), grey[image.valid].std()
-    if deviation < MIN_CONTRAST:
-        return None
-    return ((grey - mean) / deviation).astype(np.float32)
+def _standardised(image: Image) -> Float32[np.ndarray, "c h w"]:
+    """Channels with zero mean and unit deviation over valid pixels; zeros where a channel has no contrast."""
+    channels = np.zeros(image.channels.shape, np.float32)
+    if not image.valid.any():
+        return channels
+    ground = image.channels[:, image.valid]
+    mean, deviation = ground.mean(axis=1), ground.std(axis=1)
+    shows = deviation >= MIN_CONTRAST
+    filled = fill_from_nearest(image)[shows]
+    channels[shows] = (filled - mean[shows, None, None]) / deviation[shows, None, None]
+    return channels
+
+
+def _unit(descriptors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    return descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), np.float32(1e-12))
 
 
 def _sample(maps: Any, pixels_xy: Int64[np.ndarray, "n 2"], *, mode: str) -> Float32[np.ndarray, "n d"]:

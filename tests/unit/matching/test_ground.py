@@ -7,7 +7,7 @@ from midground.matching.ground import clearance_px, fill_from_nearest, filled_rg
 def test_invalid_pixels_take_the_nearest_valid_value():
     image = Image.from_array(np.array([[1, np.nan, np.nan, np.nan, 5]] * 3, np.float32))
 
-    filled = fill_from_nearest(image)
+    (filled,) = fill_from_nearest(image)
 
     assert filled[:, [0, 1, 3, 4]].tolist() == [[1, 1, 5, 5]] * 3
     assert np.isin(filled[:, 2], [1, 5]).all()
@@ -18,8 +18,20 @@ def test_valid_pixels_are_left_alone():
     valid = np.random.default_rng(1).random((20, 30)) > 0.5
     image = Image.from_array(values, valid)
 
-    np.testing.assert_array_equal(fill_from_nearest(image)[valid], values[valid])
-    np.testing.assert_array_equal(fill_from_nearest(Image.from_array(values)), values)
+    np.testing.assert_array_equal(fill_from_nearest(image)[0][valid], values[valid])
+    np.testing.assert_array_equal(fill_from_nearest(Image.from_array(values)), values[None])
+
+
+def test_each_channel_is_filled_by_its_own_values():
+    image = Image.from_array(np.array([[[1, np.nan]], [[7, np.nan]]], np.float32))
+
+    assert fill_from_nearest(image).tolist() == [[[1, 1]], [[7, 7]]]
+
+
+def test_an_image_without_data_is_left_as_it_is():
+    image = Image.from_array(np.full((2, 3), 0.5), np.zeros((2, 3), bool))
+
+    np.testing.assert_array_equal(fill_from_nearest(image), image.channels)
 
 
 def test_clearance_is_the_distance_to_the_nearest_invalid_pixel():

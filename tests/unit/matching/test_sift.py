@@ -90,6 +90,29 @@ def test_no_two_matches_join_the_same_two_points():
     assert len(np.unique(points, axis=0)) == len(points)
 
 
+def test_channels_together_tell_what_each_alone_does_not():
+    """Every channel is half noise, another one in each image."""
+    noise = np.stack([texture(seed=seed) for seed in range(8)])
+    moving, fixed = (
+        Image.from_array((np.stack([texture(seed=10 + index) for index in range(4)]) + noise[own]) / 2)
+        for own in (slice(0, 4), slice(4, 8))
+    )
+
+    def n_right(channels: slice) -> int:
+        matches = build(SiftConfig(ratio=0.95)).match(
+            *(Image.from_array(i.channels[channels]) for i in (moving, fixed))
+        )
+        return int((np.linalg.norm(matches.moving_xy - matches.fixed_xy, axis=1) < 2).sum())
+
+    assert n_right(slice(0, 4)) > 2 * sum(n_right(slice(index, index + 1)) for index in range(4))
+
+
+def test_channels_share_the_key_points():
+    image = Image.from_array(np.stack([texture(seed=0), texture(seed=1), texture(seed=2)]))
+
+    assert 20 < len(build(SiftConfig(max_keypoints=30, ratio=1.0)).match(image, image)) <= 30
+
+
 def test_channels_are_matched_with_their_own_kind():
     """The mean of these channels is constant, and each channel of one image resembles another of the other."""
     one, other = texture(seed=0), texture(seed=1)

@@ -60,6 +60,37 @@ def test_brightness_and_contrast_do_not_matter(matcher):
     assert np.median(np.linalg.norm(matches.moving_xy - matches.fixed_xy, axis=1)) < 0.01
 
 
+def test_channels_make_one_set_of_key_points(xfeat, matcher):
+    """A flat channel adds nothing, and takes nothing away."""
+    one, other, flat = texture(seed=0), texture(seed=1), np.full((160, 200), 0.5, np.float32)
+    image = Image.from_array(np.stack([one, other, flat]))
+
+    xy, descriptors = xfeat.xfeat_features(matcher._network, image, max_keypoints=4096)
+
+    assert descriptors.shape == (len(xy), 3 * 64)
+    np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose((descriptors[:, :64] ** 2).sum(axis=1), 0.5, atol=1e-5)
+    assert not descriptors[:, 128:].any()
+    assert len(np.unique(xy, axis=0)) == len(xy)
+
+
+def test_channels_are_matched_with_their_own_kind(matcher):
+    one, other = texture(seed=0), texture(seed=1)
+    moving, crossed = Image.from_array(np.stack([one, other])), Image.from_array(np.stack([other, one]))
+
+    alike, unlike = (matcher.match(moving, fixed) for fixed in (moving, crossed))
+
+    assert len(alike) > 100
+    assert (np.linalg.norm(unlike.moving_xy - unlike.fixed_xy, axis=1) < 2).sum() < 0.2 * len(alike)
+
+
+def test_images_without_contrast_or_data_have_no_matches(matcher):
+    flat = Image.from_array(np.full((2, 64, 64), 0.5))
+    empty = Image.from_array(np.stack([texture((64, 64))] * 2), np.zeros((64, 64), bool))
+
+    assert len(matcher.match(flat, flat)) == len(matcher.match(empty, flat)) == 0
+
+
 def test_no_more_key_points_than_asked_for(xfeat):
     image = Image.from_array(texture())
 
