@@ -52,7 +52,7 @@ def test_json_holds_everything(cli, simulated_pairs: Path, tmp_path: Path) -> No
             "SSIM",
         }
         found = (row["window 48 px"] + row["window 32 px"]) / 2
-        assert row["score"] == pytest.approx(0.75 * found + 0.25 * row["sift ACE < 40 px"])
+        assert row["score"] == pytest.approx(0.75 * found + 0.25 * row["sift ACE < 3 px"])
         # Four pairs: shares are quarters.
         assert 4 * row["window 48 px"] == int(4 * row["window 48 px"])
     assert document["models"]["structure"]["window 48 px"] >= 0.75
