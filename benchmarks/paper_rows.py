@@ -29,7 +29,7 @@ WARM_UP = ("optimizer.warmup_epochs=1",)
 """The translators have none."""
 
 
-def settings(root: Path, row: str, changed: Sequence[str] = ()) -> TrainConfig:
+def settings(root: Path, row: str, changed: Sequence[str]) -> TrainConfig:
     """A preset on ``ombria`` train, without the validation places of configs/sar1-rgb.yaml."""
     card = ("card.sar_bands=[VV]", "card.optical_bands=[B04, B03, B02]")
     warm_up = WARM_UP if row.startswith("ours") else ()

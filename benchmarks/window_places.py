@@ -22,7 +22,7 @@ from midground.datasets.splits import evenly_spread
 from midground.evaluation.config import WarpConfig
 from midground.evaluation.cuts import warped
 from midground.evaluation.side_by_side import mapper_by_name
-from midground.matching.roma_shared import standardised
+from midground.matching.ground import standardised
 from midground.training.matcher.comparison import windows_around
 from midground.training.matcher.grids import centres_xy
 from midground.training.matcher.network import Shape

@@ -27,6 +27,19 @@ def fill_from_nearest(image: Image) -> Float32[np.ndarray, "c h w"]:
     return values_of_label[:, labels]
 
 
+def standardised(image: Image) -> Float32[np.ndarray, "c h w"]:
+    """Channels with zero mean and unit deviation over valid pixels; zero on invalid ones, and without contrast."""
+    channels = np.zeros_like(image.channels)
+    if not image.valid.any():
+        return channels
+    values = image.channels[:, image.valid]
+    deviation = values.std(axis=1, keepdims=True)
+    is_flat = deviation < MIN_CONTRAST
+    scaled = (values - values.mean(axis=1, keepdims=True)) / np.where(is_flat, 1, deviation)
+    channels[:, image.valid] = np.where(is_flat, 0, scaled)
+    return channels
+
+
 def filled_rgb(image: Image) -> Float32[np.ndarray, "3 h w"]:
     """Up to three channels as the red, green and blue of a photograph: filled by the nearest, the last one repeated."""
     filled = fill_from_nearest(image)

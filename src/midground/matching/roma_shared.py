@@ -25,7 +25,7 @@ from midground.core.processors import usable_cpus
 from midground.errors import InputError, ModelError
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.dense import draw_spread
-from midground.matching.ground import MIN_CONTRAST, on_valid_pixels
+from midground.matching.ground import on_valid_pixels, standardised
 from midground.matching.roma_card import GRAPH_FILE, RomaCard, load_matcher
 
 _LOAD_ERRORS = (ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NotImplemented)
@@ -38,19 +38,6 @@ DenseNetwork = Callable[
     tuple[Float32[np.ndarray, "2 g g"], Float32[np.ndarray, "g g"]],
 ]
 """From squares (moving, fixed) to a grid over the moving one: place (x, y) in the fixed one, px, and certainty."""
-
-
-def standardised(image: Image) -> Float32[np.ndarray, "c h w"]:
-    """Channels with zero mean and unit deviation over valid pixels; zero on invalid ones, and without contrast."""
-    channels = np.zeros_like(image.channels)
-    if not image.valid.any():
-        return channels
-    values = image.channels[:, image.valid]
-    deviation = values.std(axis=1, keepdims=True)
-    is_flat = deviation < MIN_CONTRAST
-    scaled = (values - values.mean(axis=1, keepdims=True)) / np.where(is_flat, 1, deviation)
-    channels[:, image.valid] = np.where(is_flat, 0, scaled)
-    return channels
 
 
 class RomaSharedMatcher:

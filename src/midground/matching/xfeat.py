@@ -20,7 +20,7 @@ from midground.errors import DependencyError, ModelError
 from midground.matching.channels import require_same_channels
 from midground.matching.configs import XFeatConfig
 from midground.matching.descriptors import mutual_nearest
-from midground.matching.ground import MIN_CONTRAST, fill_from_nearest
+from midground.matching.ground import fill_from_nearest, standardised
 from midground.matching.heat import RADIUS_PX, heat_peaks
 
 try:
@@ -89,7 +89,8 @@ def xfeat_features(
         max_keypoints: Most key points.
     """
     with torch.inference_mode():
-        channels = [_look(network, grey) for grey in _standardised(image)]
+        greys = fill_from_nearest(Image(standardised(image), image.valid))
+        channels = [_look(network, grey) for grey in greys]
         heat: np.ndarray = np.sum([channel.heat for channel in channels], axis=0)
         pixels_xy = heat_peaks(heat, image.valid, min_heat=_MIN_HEAT)
         if len(pixels_xy) == 0:
@@ -177,19 +178,6 @@ def _look(network: Any, grey: Float32[np.ndarray, "h w"]) -> _Seen:
     shows = np.float32(grey.any())
     heat = np.ascontiguousarray(heats[0, 0, :height, :width].numpy() * shows)
     return _Seen(heat, reliability * shows, features * shows)
-
-
-def _standardised(image: Image) -> Float32[np.ndarray, "c h w"]:
-    """Channels with zero mean and unit deviation over valid pixels; zeros where a channel has no contrast."""
-    channels = np.zeros(image.channels.shape, np.float32)
-    if not image.valid.any():
-        return channels
-    ground = image.channels[:, image.valid]
-    mean, deviation = ground.mean(axis=1), ground.std(axis=1)
-    shows = deviation >= MIN_CONTRAST
-    filled = fill_from_nearest(image)[shows]
-    channels[shows] = (filled - mean[shows, None, None]) / deviation[shows, None, None]
-    return channels
 
 
 def _unit(descriptors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from midground.core.image import Image
-from midground.matching.ground import clearance_px, fill_from_nearest, filled_rgb, on_valid_pixels
+from midground.matching.ground import clearance_px, fill_from_nearest, filled_rgb, on_valid_pixels, standardised
 
 
 def test_invalid_pixels_take_the_nearest_valid_value():
@@ -32,6 +32,12 @@ def test_an_image_without_data_is_left_as_it_is():
     image = Image.from_array(np.full((2, 3), 0.5), np.zeros((2, 3), bool))
 
     np.testing.assert_array_equal(fill_from_nearest(image), image.channels)
+
+
+def test_standardising_looks_at_valid_pixels_alone() -> None:
+    channels = np.array([[[1.0, 3.0, 9.0]], [[5.0, 5.0, 9.0]]], np.float32)
+    found = standardised(Image.from_array(channels, np.array([[True, True, False]])))
+    np.testing.assert_array_equal(found, [[[-1, 1, 0]], [[0, 0, 0]]])
 
 
 def test_clearance_is_the_distance_to_the_nearest_invalid_pixel():

@@ -9,7 +9,7 @@ from midground.core.image import Image
 from midground.errors import ConfigError, InputError
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.roma_card import load_matcher
-from midground.matching.roma_shared import SHIPPED, DenseNetwork, RomaSharedMatcher, build, standardised
+from midground.matching.roma_shared import SHIPPED, DenseNetwork, RomaSharedMatcher, build
 
 SIDE_PX, GRID = 128, 64
 
@@ -116,12 +116,6 @@ def test_images_of_another_mapper_are_refused() -> None:
         match=r"takes the 2 channels of the model 'mine', found 3 in the fixed image: map both images with 'mine'",
     ):
         matcher(network()).match(image((64, 64)), three)
-
-
-def test_standardising_looks_at_valid_pixels_alone() -> None:
-    channels = np.array([[[1.0, 3.0, 9.0]], [[5.0, 5.0, 9.0]]], np.float32)
-    found = standardised(Image.from_array(channels, np.array([[True, True, False]])))
-    np.testing.assert_array_equal(found, [[[-1, 1, 0]], [[0, 0, 0]]])
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from midground.core.image import Image
 from midground.errors import ConfigError, DependencyError, InputError, ModelError, OutputError
 from midground.evaluation.config import WarpConfig
 from midground.matching.configs import RomaSharedConfig
+from midground.matching.ground import standardised
 from midground.matching.registry import build_matcher
-from midground.matching.roma_shared import standardised
 from midground.training.config import TrainConfig
 from midground.training.matcher.config import CompactConfig, FullConfig, MatcherTrainConfig
 

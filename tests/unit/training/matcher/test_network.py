@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="needs the extra train")
 from midground.core.image import Image  # noqa: E402
 from midground.core.transforms import Transform  # noqa: E402
 from midground.errors import DependencyError  # noqa: E402
-from midground.matching.roma_shared import standardised  # noqa: E402
+from midground.matching.ground import standardised  # noqa: E402
 from midground.matching.xfeat import xfeat_network  # noqa: E402
 from midground.modality.structure import StructureMapper  # noqa: E402
 from midground.training.matcher.export import export_graph  # noqa: E402

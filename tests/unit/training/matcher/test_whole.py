@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from midground.core.image import Image  # noqa: E402
 from midground.core.transforms import Transform  # noqa: E402
-from midground.matching.roma_shared import standardised  # noqa: E402
+from midground.matching.ground import standardised  # noqa: E402
 from midground.modality.structure import StructureMapper  # noqa: E402
 from midground.training.matcher.agreement import Similarity  # noqa: E402
 from midground.training.matcher.whole import whole_similarity  # noqa: E402
