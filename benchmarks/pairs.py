@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from midground.core.image import Image
+from midground.datasets.base import Pair as AlignedPair
+from midground.datasets.catalogue import PairsConfig, open_pairs
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -77,6 +81,23 @@ def us_scenes(root: Path, split: str) -> list[dict[str, str]]:
 def us_paths(root: Path, scene: str) -> tuple[Path, Path]:
     """Optical and SAR file of a scene of ``s1s2-us``."""
     return root / "s1s2-us" / "optical" / f"{scene}.tif", root / "s1s2-us" / "sar" / f"{scene}.tif"
+
+
+def _ombria_test(root: Path) -> Iterator[AlignedPair]:
+    for name, sar, optical in usable_ombria(root, "test"):
+        images = (Image.from_array(array.astype(np.float32)) for array in (sar, optical))
+        yield AlignedPair(name, name, *images)
+
+
+def _vhr(root: Path) -> Iterator[AlignedPair]:
+    pairs = open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,)))
+    for pair in map(pairs.read, range(len(pairs))):
+        sar, optical = (Image(image.channels * np.float32(255), image.valid) for image in (pair.sar, pair.optical))
+        yield replace(pair, sar=sar, optical=optical)
+
+
+COLLECTIONS = {"ombria": _ombria_test, "vhr": _vhr}
+"""Aligned pairs by name of their collection, with values of 8 bits."""
 
 
 def _read(path: Path) -> np.ndarray:

@@ -1,11 +1,12 @@
 """``register`` without georeference under any rotation: how often it is right, and how often its verdict is.
 
     python benchmarks/turned.py [--data FOLDER] [--n 34] [--model none|default] [--mismatched]
+                                [--collection ombria|vhr] [--protocol wide|known-warp|shift]
 
-Test pairs of ``ombria``, evenly spread: the SAR image is turned by any angle, scaled by 0.7 to 1.4 and shifted by up to
-±64 px, and the largest square with data is cut out of it, so that no outline tells the warp. Affine; a result is right
-if its average corner error is below 5 px. ``--mismatched``: with the optical image of another pair, so that every
-result is wrong.
+Test pairs, evenly spread: the SAR image is turned by any angle, scaled by 0.7 to 1.4 and shifted by up to ±64 px, and
+the largest square with data is cut out of it, so that no outline tells the warp. Affine; a result is right if its
+average corner error is below 5 px. ``--protocol``: other warps, those of ``midground bench``. ``--mismatched``: with
+the optical image of another pair, so that every result is wrong. ``--collection vhr``: ``vhr-aligned``, another sensor.
 """
 
 from __future__ import annotations
@@ -16,19 +17,17 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from pairs import data_root, usable_ombria
+from pairs import COLLECTIONS, data_root
 
 from midground.bench.config import PROTOCOLS
-from midground.core.image import Image
 from midground.core.metrics import ace
 from midground.core.transforms import Transform
-from midground.datasets.base import Pair
 from midground.evaluation.cuts import warped
 from midground.registration.api import register
 from midground.registration.config import InputConfig, RegisterConfig
 
-WIDE = replace(PROTOCOLS["wide"], seed=1)
 RIGHT_PX = 5.0
+SEED = 1
 
 
 def main() -> None:
@@ -38,16 +37,20 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=34)
     parser.add_argument("--model", default="none")
     parser.add_argument("--mismatched", action="store_true")
+    parser.add_argument("--collection", choices=COLLECTIONS, default="ombria")
+    parser.add_argument("--protocol", choices=[name for name in PROTOCOLS if name != "identity"], default="wide")
     arguments = parser.parse_args()
-    usable = list(usable_ombria(data_root(arguments.data), "test"))
-    pairs = [usable[index * len(usable) // arguments.n] for index in range(arguments.n)]
+    usable = list(COLLECTIONS[arguments.collection](data_root(arguments.data)))
+    n = min(arguments.n, len(usable))
+    pairs = [usable[index * len(usable) // n] for index in range(n)]
+    warp = replace(PROTOCOLS[arguments.protocol], seed=SEED)
     model = None if arguments.model == "none" else arguments.model
     config = RegisterConfig(moving=InputConfig(sar_scale="8bit"), model=model)
     errors, seconds, verdicts = [], [], Counter[str]()
-    apart = arguments.n // 2 if arguments.mismatched else 0
-    for index, (name, sar, _) in enumerate(pairs):
-        images = (Image.from_array(array.astype(np.float32)) for array in (sar, pairs[(index + apart) % len(pairs)][2]))
-        moving, optical, truth = warped(Pair(name, name, *images), WIDE, index)
+    apart = n // 2 if arguments.mismatched else 0
+    for index, pair in enumerate(pairs):
+        both = replace(pair, optical=pairs[(index + apart) % n].optical)
+        moving, optical, truth = warped(both, warp, index)
         start = time.perf_counter()
         result = register(optical, moving, config=config)
         seconds.append(time.perf_counter() - start)

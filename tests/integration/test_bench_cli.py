@@ -59,6 +59,24 @@ def test_matches_are_kept_and_measured(places: Path, tmp_path: Path, capsys: pyt
     assert "They are aligned to a median of 0.0 px" in told.err
 
 
+def test_runs_are_compared_pair_by_pair(places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "predict", str(places), "-o", str(tmp_path), "--models", "none", "-q"]
+    assert main([*words, "--methods", "template,content-blind"]) == 0
+    first = tmp_path / "identity" / "none" / "template"
+    assert main(["bench", "compare", str(first), str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"{first.with_name('content-blind')} differs from {first} in method.")
+    assert "| none + content-blind" in told
+    assert told.count("| ACE < ") == 3
+    assert main(["bench", "compare", str(first), str(first)]) == 2
+    assert "there is no other run to compare it with" in capsys.readouterr().err
+    assert main(["bench", "compare", str(tmp_path), str(first)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert main([*words, "--methods", "template", "--protocols", "shift"]) == 0
+    assert main(["bench", "compare", str(first), str(tmp_path / "shift")]) == 2
+    assert "differ in protocol, warp.shift_px" in capsys.readouterr().err
+
+
 def test_matches_are_read_once(places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["bench", "predict", str(places), "-o", str(tmp_path), "--models", "none", "--methods", "content-blind"]
     assert main([*words, "-q", "--protocols", "identity,shift"]) == 0

@@ -6,7 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -239,30 +239,49 @@ def require_comparable(runs: Sequence[Run]) -> None:
     seen: dict[tuple[str, str], Run] = {}
     rows: dict[tuple[str, str, str], Run] = {}
     for run in runs:
-        _require_same(first, run, ("pairs", "versions"))
+        require_same(first, run, ("pairs", "versions"))
         for key, name in (
             ("model", run.model),
             ("method", run.method),
             ("weights", run.method),
             ("warp", run.protocol),
         ):
-            _require_same(seen.setdefault((key, name), run), run, (key,))
+            require_same(seen.setdefault((key, name), run), run, (key,))
         other = rows.setdefault((run.protocol, run.model, run.method), run)
         if other is not run:
             raise ConfigError(f"{other.folder} and {run.folder}: are one run made twice; name one of them.")
 
 
-def bootstrap_interval(values: Sequence[float] | np.ndarray, *, seed: int = 0) -> tuple[float, float]:
-    """Percentile interval that holds 95 % of the means of resampled values.
+def require_same(one: Run, other: Run, keys: Sequence[str]) -> None:
+    """Make sure that two runs agree in parts of their manifests.
+
+    Raises:
+        ConfigError: They do not; the settings are named.
+    """
+    ours, theirs = ({key: run.manifest[key] for key in keys} for run in (one, other))
+    differing = differences(ours, theirs)
+    if differing:
+        raise ConfigError(
+            f"{one.folder} and {other.folder}: differ in {', '.join(differing)}, so their numbers do not belong in one "
+            "table; evaluate them one by one."
+        )
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray, *, statistic: Callable[[np.ndarray], float] = np.mean, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval that holds 95 % of what a statistic is for resampled pairs.
 
     Args:
-        values: One value for each pair.
+        values: One value, or one row of them, for each pair.
+        statistic: Of the values of as many pairs.
         seed: Seed of the draws.
     """
     numbers = np.asarray(values, np.float64)
     rng = np.random.default_rng(seed)
-    means = [numbers[rng.integers(0, numbers.size, numbers.size)].mean() for _ in range(_N_RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    found = [statistic(numbers[rng.integers(0, len(numbers), len(numbers))]) for _ in range(_N_RESAMPLES)]
+    # Between two of them there may be no number: a median may be infinite.
+    low, high = np.percentile(found, [2.5, 97.5], method="nearest")
     return float(low), float(high)
 
 
@@ -273,13 +292,3 @@ def _fitted(found: PairMatches, fit: Fit) -> Transform | None:
         return estimate_transform(found.matches, "homography", PAPER_ESTIMATE).transform
     except RegistrationError:
         return None
-
-
-def _require_same(one: Run, other: Run, keys: Sequence[str]) -> None:
-    ours, theirs = ({key: run.manifest[key] for key in keys} for run in (one, other))
-    differing = differences(ours, theirs)
-    if differing:
-        raise ConfigError(
-            f"{one.folder} and {other.folder}: differ in {', '.join(differing)}, so their numbers do not belong in one "
-            "table; evaluate them one by one."
-        )

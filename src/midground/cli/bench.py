@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 bench = typer.Typer(
     name="bench",
-    help="Compare mappers and matchers on pairs: 'predict' finds matches and keeps them, 'evaluate' measures them.",
+    help="Compare mappers and matchers on pairs: 'predict' finds matches and keeps them, 'evaluate' measures them, "
+    "'compare' tells which of two runs is better.",
     no_args_is_help=True,
     add_completion=False,
 )
+
+_TABLE_FORMATS = ("markdown", "latex", "csv")
+_TableFormatOption = Annotated[str, typer.Option("--format", metavar="FORMAT", help="markdown, latex or csv.")]
 
 
 @bench.command("predict")
@@ -81,9 +85,7 @@ def predict(
 @bench.command("evaluate")
 def evaluate(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="What 'midground bench predict' wrote.")],
-    table_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="markdown, latex or csv.")
-    ] = "markdown",
+    table_format: _TableFormatOption = "markdown",
     debug: options.DebugOption = False,
 ) -> None:
     """Measure runs from their matches, without matching again: as the paper averages, and over all pairs."""
@@ -91,7 +93,7 @@ def evaluate(
     from midground.bench.rows import all_pairs_table, overview_table, paper_table
     from midground.bench.scores import find_runs, read_fits, require_comparable
 
-    options.require_known("format", table_format, ("markdown", "latex", "csv"))
+    options.require_known("format", table_format, _TABLE_FORMATS)
     fitted = [read_fits(found, ("paper", "affine")) for folder in folders for found in find_runs(folder)]
     runs, refitted = zip(*fitted, strict=True)
     require_comparable(runs)
@@ -105,6 +107,28 @@ def evaluate(
         tables.append(all_pairs_table([run for run in refitted if run.protocol == protocol]))
     for table in [overview_table(refitted), *tables]:
         typer.echo(getattr(table, table_format)())
+
+
+@bench.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="The run that the others are compared with.")],
+    others: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Other runs on the same pairs and warps.")],
+    table_format: _TableFormatOption = "markdown",
+    debug: options.DebugOption = False,
+) -> None:
+    """Compare runs pair by pair: on how many pairs both succeed, either alone, or neither."""
+    from midground.bench.paired import paired_table, settings_apart
+    from midground.bench.scores import find_runs, read_run
+
+    options.require_known("format", table_format, _TABLE_FORMATS)
+    base = read_run(first, "affine")
+    found = [folder for other in others for folder in find_runs(other) if folder.resolve() != first.resolve()]
+    if not found:
+        raise ConfigError(f"{first}: there is no other run to compare it with; name one or more.")
+    runs = [read_run(folder, "affine") for folder in found]
+    table = paired_table(base, runs)
+    typer.echo("\n".join(settings_apart(base, run) for run in runs) + "\n", err=table_format != "markdown")
+    typer.echo(getattr(table, table_format)())
 
 
 def split_names(text: str) -> list[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from midground.errors import ConfigError
+from midground.matching.configs import SiftConfig, XFeatConfig
 from midground.registration.config import EstimateConfig
 
-FEATURE_MATCHERS = ("sift", "xfeat")
+FEATURE_MATCHERS: Mapping[str, type[SiftConfig | XFeatConfig]] = MappingProxyType(
+    {"sift": SiftConfig, "xfeat": XFeatConfig}
+)
+"""Settings of the matchers of key points that are measured with."""
 PAPER_ESTIMATE = EstimateConfig(method="ransac", min_inliers=4, refine=False)
 """RANSAC with 3 px and 2000 iterations (paper, section 4.5), for a homography."""
 
@@ -63,6 +69,8 @@ class MatchabilityConfig:
     """Known warp for the windows; more than about 2 degrees and 3 % is beyond what windows can be found at."""
     matchers: tuple[str, ...] = ("sift",)
     """Matchers of key points that are tried."""
+    max_keypoints: int = 4096
+    """Key points of an image (paper, section 4.6: 4096)."""
     feature_warp: WarpConfig = field(default_factory=WarpConfig)
     """Known warp for the matchers of key points."""
     estimate: EstimateConfig = field(default_factory=lambda: PAPER_ESTIMATE)
@@ -80,5 +88,7 @@ class MatchabilityConfig:
         unknown = [name for name in self.matchers if name not in FEATURE_MATCHERS]
         if unknown:
             raise ConfigError(f"matchers names '{unknown[0]}'; known are {', '.join(FEATURE_MATCHERS)}.")
+        if self.max_keypoints < 1:
+            raise ConfigError(f"max_keypoints must be 1 or more, found {self.max_keypoints}.")
         if not 0 <= self.feature_weight <= 1:
             raise ConfigError(f"feature_weight must lie between 0 and 1, found {self.feature_weight}.")

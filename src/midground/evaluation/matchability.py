@@ -18,7 +18,7 @@ from midground.core.progress import Progress, silent
 from midground.core.transforms import Transform
 from midground.datasets.base import Pair, PairSource
 from midground.errors import InputError, RegistrationError
-from midground.evaluation.config import MatchabilityConfig
+from midground.evaluation.config import FEATURE_MATCHERS, MatchabilityConfig
 from midground.evaluation.frames import map_in_frame
 from midground.evaluation.warps import draw_warp
 from midground.evaluation.windows import window_errors_px
@@ -104,7 +104,9 @@ def measure(
                 f"Windows of {max(config.windows_px)} px do not fit into the pair '{name}' of {height} × {width} px: "
                 "choose a smaller windows_px, or leave the pair out."
             )
-    matchers = {name: build_matcher(name) for name in config.matchers}
+    matchers = {
+        name: build_matcher(FEATURE_MATCHERS[name](max_keypoints=config.max_keypoints)) for name in config.matchers
+    }
     rows = []
     for index in range(len(pairs)):
         rows.append(_measure_pair(mapper, pairs.read(index), index, config, matchers))

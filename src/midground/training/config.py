@@ -178,7 +178,10 @@ class CardConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationConfig(MatchabilityConfig):
-    """How models are compared during training: as elsewhere, but under known warps."""
+    """How models are compared during training: as elsewhere, but under known warps, and with fewer key points.
+
+    Of many channels, the descriptors of 4096 key points would take most of a validation's time.
+    """
 
     window_warp: WarpConfig = field(
         default_factory=lambda: WarpConfig(shift_px=8.0, rotation_deg=1.5, scale=(0.98, 1.02), seed=1)
@@ -186,6 +189,8 @@ class ValidationConfig(MatchabilityConfig):
     """Known warp for the windows: about as much as a window is found at."""
     feature_warp: WarpConfig = field(default_factory=lambda: replace(PAPER_WARP, seed=1))
     """Known warp for the matchers of key points (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
+    max_keypoints: int = 1024
+    """Key points of an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

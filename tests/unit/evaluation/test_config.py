@@ -25,6 +25,7 @@ def test_impossible_warps(wrong: dict) -> None:
         ({"search_px": 0}, "search_px and windows_per_side must be 1 or more"),
         ({"windows_per_side": 0}, "search_px and windows_per_side must be 1 or more"),
         ({"matchers": ("surf",)}, "matchers names 'surf'; known are sift, xfeat"),
+        ({"max_keypoints": 0}, "max_keypoints must be 1 or more, found 0"),
         ({"feature_weight": 1.5}, "feature_weight must lie between 0 and 1, found 1.5"),
     ],
 )

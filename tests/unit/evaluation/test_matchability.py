@@ -50,6 +50,17 @@ def test_shares_are_of_all_pairs(make_texture, make_pairs) -> None:
     assert found.score == pytest.approx(0.75)
 
 
+def test_matchers_take_as_many_key_points_as_they_are_given(make_texture, make_pairs) -> None:
+    pairs = make_pairs(identical(make_texture, 2))
+    few, many = (
+        measure(GreyMapper(), pairs, MatchabilityConfig(windows_px=(48,), search_px=12, max_keypoints=n))
+        for n in (3, 400)
+    )
+    # Four matches make a transform.
+    assert few.successes("sift") == 0
+    assert many.successes("sift") == 1
+
+
 def test_a_pair_without_data_fails_and_counts(make_texture, make_pairs) -> None:
     empty = Image(np.zeros((1, 128, 128), np.float32), np.zeros((128, 128), bool))
     pairs = [*identical(make_texture, 1), (empty, empty)]
