@@ -46,7 +46,7 @@ def main() -> None:
     warp = replace(PROTOCOLS[arguments.protocol], seed=SEED)
     model = None if arguments.model == "none" else arguments.model
     config = RegisterConfig(moving=InputConfig(sar_scale="8bit"), model=model)
-    errors, seconds, verdicts = [], [], Counter[str]()
+    errors, seconds, verdicts, in_expected = [], [], Counter[str](), []
     apart = n // 2 if arguments.mismatched else 0
     for index, pair in enumerate(pairs):
         both = replace(pair, optical=pairs[(index + apart) % n].optical)
@@ -57,10 +57,15 @@ def main() -> None:
         matrix = result.fixed_from_moving
         is_failed = matrix is None or arguments.mismatched
         errors.append(np.inf if is_failed else ace(Transform(matrix), truth, moving.hw))
+        if result.verdict != "reject" and not arguments.mismatched:
+            in_expected.append(errors[-1] / result.expected_error_px)
         verdicts[f"{result.verdict}, {'right' if errors[-1] < RIGHT_PX else 'wrong'}"] += 1
     shares = ", ".join(f"{np.mean(np.array(errors) < limit):.2f} below {limit:g} px" for limit in (1, 3, 5))
     print(f"{len(pairs)} pairs{', mismatched' if apart else ''}: {shares}; median {np.median(errors):.2f} px")
     print(f"{np.median(seconds):.1f} s a pair (median)")
+    if in_expected:
+        shares = ", ".join(f"{np.mean(np.array(in_expected) < times):.2f} within {times}" for times in (1, 2, 3))
+        print(f"of {len(in_expected)} not rejected: {shares} times the expected error")
     for verdict, count in sorted(verdicts.items()):
         print(f"  {verdict}: {count}")
 
