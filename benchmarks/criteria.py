@@ -18,13 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from matchability import WINDOWS_PX, Ombria
-from pairs import CONFIGS, data_root, training_data
+from matchability import WINDOWS_PX
+from pairs import CONFIGS, Ombria, data_root, training_data, vhr_aligned
 from torch import nn
 
 from midground.cli.config_file import resolve_config
 from midground.datasets.base import PairSource
-from midground.datasets.catalogue import PairsConfig, open_pairs
 from midground.evaluation.config import MatchabilityConfig
 from midground.evaluation.matchability import Matchability, measure
 from midground.training.build import build_networks
@@ -79,7 +78,7 @@ def main() -> None:
     root = data_root(arguments.data)
     collections: dict[str, PairSource] = {
         "ombria test": Ombria(root),
-        "vhr-aligned": open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,))),
+        "vhr-aligned": vhr_aligned(root),
     }
     heads = " | ".join(f"{side} px" for side in WINDOWS_PX)
     print(f"| data | criterion | minutes | steps | {heads} | RMSE | SSIM |\n|---{'|---' * (len(WINDOWS_PX) + 5)}|")

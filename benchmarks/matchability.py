@@ -19,12 +19,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pairs import data_root, us_paths, us_scenes, usable_ombria
+from pairs import Ombria, data_root, us_paths, us_scenes, vhr_aligned
 
 from midground.core.image import Image
 from midground.core.transforms import Transform
-from midground.datasets.base import Pair, PairSource, PixelWindow
-from midground.datasets.catalogue import PairsConfig, open_pairs
+from midground.datasets.base import PairSource
 from midground.evaluation.config import MatchabilityConfig
 from midground.evaluation.matchability import measure
 from midground.evaluation.side_by_side import mapper_by_name
@@ -33,28 +32,6 @@ from midground.modality.base import Mapper
 
 WINDOWS_PX = (176, 128, 96, 64, 48)
 SCENE_WINDOW_PX = 512
-
-
-class Ombria:
-    """The usable test pairs, unit-scaled."""
-
-    def __init__(self, root: Path, split: str = "test") -> None:
-        self._pairs = list(usable_ombria(root, split))
-        self.names = tuple(name for name, _, _ in self._pairs)
-        self.places = self.names
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def hw(self, index: int) -> tuple[int, int]:
-        """Height and width, px."""
-        height, width = self._pairs[index][1].shape
-        return height, width
-
-    def read(self, index: int, window: PixelWindow | None = None) -> Pair:
-        """One whole pair."""
-        name, sar, optical = self._pairs[index]
-        return Pair(name, name, Image.from_array(sar / 255.0), Image.from_array(optical / 255.0))
 
 
 def main() -> None:
@@ -74,8 +51,7 @@ def main() -> None:
         if arguments.features:
             features(ombria, mappers)
     if "vhr" in wanted:
-        # Grey SAR in three bands that differ by compression alone (one grey level); the models want one band.
-        vhr = open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,)))
+        vhr = vhr_aligned(root)
         windows(f"vhr-aligned, {len(vhr)} pairs", vhr, mappers)
     if "us" in wanted:
         scenes(root, mappers)

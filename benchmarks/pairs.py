@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 
 from midground.core.image import Image
 from midground.datasets.base import Pair as AlignedPair
+from midground.datasets.base import PairSource, PixelWindow
 from midground.datasets.catalogue import PairsConfig, open_pairs
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -83,21 +84,32 @@ def us_paths(root: Path, scene: str) -> tuple[Path, Path]:
     return root / "s1s2-us" / "optical" / f"{scene}.tif", root / "s1s2-us" / "sar" / f"{scene}.tif"
 
 
-def _ombria_test(root: Path) -> Iterator[AlignedPair]:
-    for name, sar, optical in usable_ombria(root, "test"):
-        images = (Image.from_array(array.astype(np.float32)) for array in (sar, optical))
-        yield AlignedPair(name, name, *images)
+class Ombria:
+    """The usable test pairs, unit-scaled."""
+
+    def __init__(self, root: Path, split: str = "test") -> None:
+        self._pairs = list(usable_ombria(root, split))
+        self.names = tuple(name for name, _, _ in self._pairs)
+        self.places = self.names
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def hw(self, index: int) -> tuple[int, int]:
+        """Height and width, px."""
+        height, width = self._pairs[index][1].shape
+        return height, width
+
+    def read(self, index: int, window: PixelWindow | None = None) -> AlignedPair:
+        """One whole pair."""
+        name, sar, optical = self._pairs[index]
+        return AlignedPair(name, name, Image.from_array(sar / 255.0), Image.from_array(optical / 255.0))
 
 
-def _vhr(root: Path) -> Iterator[AlignedPair]:
-    pairs = open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,)))
-    for pair in map(pairs.read, range(len(pairs))):
-        sar, optical = (Image(image.channels * np.float32(255), image.valid) for image in (pair.sar, pair.optical))
-        yield replace(pair, sar=sar, optical=optical)
-
-
-COLLECTIONS = {"ombria": _ombria_test, "vhr": _vhr}
-"""Aligned pairs by name of their collection, with values of 8 bits."""
+def vhr_aligned(root: Path) -> PairSource:
+    """The pairs of ``vhr-aligned``, unit-scaled."""
+    # Grey SAR in three bands that differ by compression alone (one grey level); the models want one band.
+    return open_pairs(PairsConfig(path=root / "vhr-aligned", bands_sar=(1,)))
 
 
 def _read(path: Path) -> np.ndarray:

@@ -17,17 +17,25 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from pairs import COLLECTIONS, data_root
+from pairs import Ombria, data_root, vhr_aligned
 
 from midground.bench.config import PROTOCOLS
+from midground.core.image import Image
 from midground.core.metrics import ace
 from midground.core.transforms import Transform
+from midground.datasets.splits import spread_indices
 from midground.evaluation.cuts import warped
 from midground.registration.api import register
 from midground.registration.config import InputConfig, RegisterConfig
 
+COLLECTIONS = {"ombria": Ombria, "vhr": vhr_aligned}
 RIGHT_PX = 5.0
 SEED = 1
+
+
+def eight_bit(image: Image) -> Image:
+    """A unit-scaled image with the values of its file."""
+    return Image(np.rint(image.channels * 255).astype(np.float32), image.valid)
 
 
 def main() -> None:
@@ -40,16 +48,16 @@ def main() -> None:
     parser.add_argument("--collection", choices=COLLECTIONS, default="ombria")
     parser.add_argument("--protocol", choices=[name for name in PROTOCOLS if name != "identity"], default="wide")
     arguments = parser.parse_args()
-    usable = list(COLLECTIONS[arguments.collection](data_root(arguments.data)))
-    n = min(arguments.n, len(usable))
-    pairs = [usable[index * len(usable) // n] for index in range(n)]
+    source = COLLECTIONS[arguments.collection](data_root(arguments.data))
+    pairs = [source.read(index) for index in spread_indices(len(source), arguments.n)]
     warp = replace(PROTOCOLS[arguments.protocol], seed=SEED)
     model = None if arguments.model == "none" else arguments.model
     config = RegisterConfig(moving=InputConfig(sar_scale="8bit"), model=model)
-    errors, seconds, verdicts, in_expected = [], [], Counter[str](), []
-    apart = n // 2 if arguments.mismatched else 0
+    errors, seconds, verdicts, in_expected, off_px = [], [], Counter[str](), [], []
+    apart = len(pairs) // 2 if arguments.mismatched else 0
     for index, pair in enumerate(pairs):
-        both = replace(pair, optical=pairs[(index + apart) % n].optical)
+        optical = pairs[(index + apart) % len(pairs)].optical
+        both = replace(pair, sar=eight_bit(pair.sar), optical=eight_bit(optical))
         moving, optical, truth = warped(both, warp, index)
         start = time.perf_counter()
         result = register(optical, moving, config=config)
@@ -59,6 +67,7 @@ def main() -> None:
         errors.append(np.inf if is_failed else ace(Transform(matrix), truth, moving.hw))
         if result.verdict != "reject" and not arguments.mismatched:
             in_expected.append(errors[-1] / result.expected_error_px)
+            off_px += [f"{errors[-1]:.1f} ({result.verdict})"] if errors[-1] >= RIGHT_PX else []
         verdicts[f"{result.verdict}, {'right' if errors[-1] < RIGHT_PX else 'wrong'}"] += 1
     shares = ", ".join(f"{np.mean(np.array(errors) < limit):.2f} below {limit:g} px" for limit in (1, 3, 5))
     print(f"{len(pairs)} pairs{', mismatched' if apart else ''}: {shares}; median {np.median(errors):.2f} px")
@@ -66,6 +75,7 @@ def main() -> None:
     if in_expected:
         shares = ", ".join(f"{np.mean(np.array(in_expected) < times):.2f} within {times}" for times in (1, 2, 3))
         print(f"of {len(in_expected)} not rejected: {shares} times the expected error")
+        print(f"px off, of those that are wrong: {', '.join(off_px) or 'none'}")
     for verdict, count in sorted(verdicts.items()):
         print(f"  {verdict}: {count}")
 

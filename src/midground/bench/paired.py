@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from midground.bench.rows import SUCCESS_LIMITS_PX
 from midground.bench.scores import Run, bootstrap_interval, require_same
 from midground.bench.tables import Cell, Column, Row, Table
 from midground.core.settings import differences
 
-_LIMITS_PX = (1.0, 3.0, 5.0)
 _COLUMNS = (
     Column(head="both", digits=0),
     Column(head="only the first", digits=0),
@@ -81,7 +81,7 @@ def paired_table(first: Run, others: Sequence[Run]) -> Table:
     rows = []
     for other in others:
         require_same(first, other, ("pairs", "protocol", "warp"))
-        for limit_px in _LIMITS_PX:
+        for limit_px in SUCCESS_LIMITS_PX:
             one, two = (run.corner_errors_px < limit_px for run in (first, other))
             counts = Discordance.of(one, two)
             numbers = (counts.n_both, counts.n_only_first, counts.n_only_other, counts.n_neither)

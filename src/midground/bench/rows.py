@@ -30,9 +30,10 @@ _OVERVIEW: tuple[tuple[str, int, Better], ...] = (
     ("s", 1, "lower"),
 )
 _NO_NAMES: Mapping[Path, str] = MappingProxyType({})
-_SUCCESS_PX = (1.0, 3.0, 5.0)
+SUCCESS_LIMITS_PX = (1.0, 3.0, 5.0)
+"""Corner errors below which shares of all pairs are told, px."""
 _ALL_COLUMNS = (
-    *(Column(head=f"ACE < {limit:g} px", digits=2, better="higher") for limit in _SUCCESS_PX),
+    *(Column(head=f"ACE < {limit:g} px", digits=2, better="higher") for limit in SUCCESS_LIMITS_PX),
     Column(head="median ACE, px", digits=2, better="lower"),
     Column(head="CMR5 of all", digits=3, better="higher"),
     Column(head="LE5, px", digits=2, better="lower"),
@@ -122,7 +123,7 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
     rows = []
     for run in runs:
         shares = []
-        for limit in _SUCCESS_PX:
+        for limit in SUCCESS_LIMITS_PX:
             low, high = run.success_interval(limit)
             shares.append(Cell(run.success(limit).value, f"({low:.2f}–{high:.2f})"))
         cells = (

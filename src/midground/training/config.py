@@ -178,10 +178,7 @@ class CardConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationConfig(MatchabilityConfig):
-    """How models are compared during training: as elsewhere, but under known warps, and with fewer key points.
-
-    Of many channels, the descriptors of 4096 key points would take most of a validation's time.
-    """
+    """How models are compared during training: as elsewhere, but under known warps, and with fewer key points."""
 
     window_warp: WarpConfig = field(
         default_factory=lambda: WarpConfig(shift_px=8.0, rotation_deg=1.5, scale=(0.98, 1.02), seed=1)
@@ -190,7 +187,7 @@ class ValidationConfig(MatchabilityConfig):
     feature_warp: WarpConfig = field(default_factory=lambda: replace(PAPER_WARP, seed=1))
     """Known warp for the matchers of key points (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
     max_keypoints: int = 1024
-    """Key points of an image."""
+    """Key points of an image; the descriptors of the paper's 4096 would take most of a validation's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
