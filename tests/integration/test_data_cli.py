@@ -114,7 +114,32 @@ def test_check_compares_the_sha256_of_shards(cli, folder, tmp_path):
 
     outcome = cli("data", "check", packed)
     assert outcome.code == 2
-    assert "00000.bin: the shard was altered or is damaged" in outcome.err
+    assert "00000.bin: the shard was altered or is damaged" in outcome.out
+    assert outcome.err == f"midground: {packed}: 1 problem(s) found, listed above.\n"
+    (packed / "00000.bin").unlink()
+    outcome = cli("data", "check", packed, "--json")
+    assert outcome.code == 2
+    document = json.loads(outcome.out)
+    assert document["n_pairs"] == 0
+    assert [problem["kind"] for problem in document["problems"]] == ["missing"]
+
+
+def test_check_reports_what_is_wrong_with_a_table_and_the_settings(cli, folder):
+    table = folder / "pairs.csv"
+    rows = [f"sar/{name}.png,optical/{name}.png" for name in NAMES]
+    table.write_text("\n".join(["sar,optical", *rows, rows[0], "sar/0001_after.png,"]), encoding="utf-8")
+    outcome = cli("data", "check", table, "--set", "bands_sar=[4]", "--set", "place_pattern='(.*)_before'")
+
+    assert outcome.code == 2
+    lines = outcome.out.splitlines()
+    assert lines[0] == "pairs       4"
+    kinds = ["unplaced", "unplaced", "unplaced", "duplicate", "missing", "mismatched"]
+    assert [line.split()[0] for line in lines[2:]] == kinds
+    assert "there is no band 4" in lines[-1]
+    assert "2 problems: " in cli.fails("data", "info", table)
+    hint = [line for line in cli("data", "check", folder).out.splitlines() if line.startswith("hint")]
+    assert len(hint) == 1
+    assert "hint" not in cli("data", "check", folder, "--set", "bands_sar=[1]").out
 
 
 @pytest.mark.parametrize(

@@ -113,19 +113,22 @@ def check_collection(
 
     No problem keeps the others from being found. The exit code is 2 if there is any.
     """
-    from midground.datasets.catalogue import collection_kind, open_raw_pairs, scan_files
-    from midground.datasets.check import check, check_files
-    from midground.datasets.packed import PackedPairs
+    from midground.datasets.catalogue import collection_kind, scan_files
+    from midground.datasets.check import check_files
+    from midground.datasets.check_packed import check_packed
 
     config = read_pairs_config(pairs, settings, layout=layout)
     with progress_bars(quiet=quiet) as progress:
         if collection_kind(config) == "packed":
-            source = open_raw_pairs(config, progress=progress)
-            if isinstance(source, PackedPairs):
-                source.verify(progress=progress)
-            found = check(source, progress=progress)
+            found = check_packed(config, progress=progress)
         else:
-            found = check_files(scan_files(config), is_black_missing=config.black_is_missing, progress=progress)
+            found = check_files(
+                scan_files(config),
+                bands_sar=config.bands_sar,
+                bands_optical=config.bands_optical,
+                is_black_missing=config.black_is_missing,
+                progress=progress,
+            )
     if is_json:
         typer.echo(json.dumps(asdict(found), indent=1))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,10 +71,10 @@ class Index:
 
 
 def read_index(folder: Path) -> Index:
-    """Read the index of a packed collection, and make sure that the shards have room for what it names.
+    """Read the index of a packed collection, and make sure that shards of its sizes have room for what it names.
 
     Raises:
-        InputError: There is none, it is damaged, or a shard is missing or has another size.
+        InputError: There is none, or it is damaged.
     """
     path = folder / INDEX_FILE
     try:
@@ -90,13 +91,31 @@ def read_index(folder: Path) -> Index:
         _check_places(index)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: the index is damaged ({error!r}); pack or fetch the collection again.") from error
-    for shard in index.shards:
-        file = folder / shard.file
-        found = file.stat().st_size if file.is_file() else None
+    return index
+
+
+def absent_shards(folder: Path, index: Index) -> dict[int, str]:
+    """Numbers of the shards that are missing or have another size than the index says, and a sentence on each."""
+    absent: dict[int, str] = {}
+    for number, shard in enumerate(index.shards):
+        path = folder / shard.file
+        found = path.stat().st_size if path.is_file() else None
         if found != shard.n_bytes:
             state = "is missing" if found is None else f"has {found} bytes instead of {shard.n_bytes}"
-            raise InputError(f"{file}: the shard {state}; pack or fetch the collection again.")
-    return index
+            absent[number] = f"{path}: the shard {state}; pack or fetch the collection again."
+    return absent
+
+
+def altered_shard(folder: Path, shard: Shard) -> str | None:
+    """A sentence on a shard that cannot be read, or whose sha256 is not that of the index; None if all is well."""
+    path = folder / shard.file
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return f"{path}: the shard cannot be read ({error.strerror}); pack or fetch the collection again."
+    state = "the shard was altered or is damaged, its sha256 is not the index's"
+    return None if digest == shard.sha256 else f"{path}: {state}; pack or fetch the collection again."
 
 
 def _parse(document: dict[str, Any]) -> Index:

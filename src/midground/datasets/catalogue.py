@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,12 +13,20 @@ from midground.datasets.archive import INDEX_FILE
 from midground.datasets.base import RawPairs
 from midground.datasets.files import FilePairs
 from midground.datasets.layouts import LAYOUTS, scan_layout
-from midground.datasets.listing import Listing, Subfolders, list_folder, list_manifest, scan_folder
+from midground.datasets.listing import (
+    Listing,
+    Problem,
+    Subfolders,
+    list_folder,
+    list_manifest,
+    scan_folder,
+    scan_manifest,
+)
 from midground.datasets.memory import InMemoryPairs
 from midground.datasets.packed import PackedPairs
 from midground.datasets.radiometry import Radiometry, estimate_radiometry
 from midground.datasets.scaled import ScaledPairs
-from midground.datasets.selection import Selection, read_names
+from midground.datasets.selection import Selection, read_names, summed_up
 from midground.errors import ConfigError, InputError, unknown_name
 
 KINDS = MappingProxyType(
@@ -124,28 +133,57 @@ def open_raw_pairs(config: PairsConfig, *, progress: Progress = silent) -> RawPa
 
 
 def scan_files(config: PairsConfig) -> Listing:
-    """Look for the image files of a collection, and report those that are in no pair instead of giving up.
+    """Look for the image files of a collection, and report what makes no pair instead of giving up.
 
     Raises:
         InputError: There is no collection, or its table cannot be read.
         ConfigError: A setting does not fit this kind of collection, or it is packed.
     """
     kind = collection_kind(config)
-    selection = _selection(config)
+    selection = selection_of(config)
     if kind == "packed":
         raise ConfigError(f"{config.path}: is packed, but image files are wanted here; name what it was packed from.")
     if kind == "manifest":
-        return Listing(list_manifest(config.path, selection, split=config.split))
-    if kind == "folder":
-        return scan_folder(config.path, _subfolders(config), selection)
-    listing = scan_layout(LAYOUTS[kind], config.path, selection)
+        listing = scan_manifest(config.path, selection, split=config.split)
+    elif kind == "folder":
+        listing = scan_folder(config.path, _subfolders(config), selection)
+    else:
+        listing = _of_split(scan_layout(LAYOUTS[kind], config.path, selection), config)
+    absent = not_found(selection, [pair.name for pair in listing.pairs], config.path)
+    return replace(listing, problems=(*listing.problems, *absent))
+
+
+def list_files(config: PairsConfig) -> Listing:
+    """Look for the image files of a collection; those without a partner are passed over and reported.
+
+    Raises:
+        InputError: There is no collection, a row of its table makes no pair, or a name tells no place.
+        ConfigError: A setting does not fit this kind of collection, or it is packed.
+    """
+    if collection_kind(config) == "manifest":
+        return Listing(list_manifest(config.path, selection_of(config), split=config.split))
+    listing = scan_files(config)
+    unplaced = [problem.message for problem in listing.problems if problem.kind == "unplaced"]
+    if unplaced:
+        raise InputError(summed_up(unplaced))
+    return listing
+
+
+def not_found(selection: Selection, names: Sequence[str], where: Path) -> Iterator[Problem]:
+    """A problem for every included name that is not among those of the pairs that were found."""
+    for name in selection.not_among(names):
+        message = f"{where}: the included name '{name}' has no pair; correct the list of names."
+        yield Problem(kind="missing", message=message)
+
+
+def _of_split(listing: Listing, config: PairsConfig) -> Listing:
     pairs = tuple(pair for pair in listing.pairs if config.split in (None, pair.split))
     if listing.pairs and not pairs:
         known = sorted({pair.split for pair in listing.pairs if pair.split})
         raise InputError(
             f"{config.path}: no pair has the split '{config.split}'; there are {', '.join(known) or 'none'}."
         )
-    return Listing(pairs, listing.problems)
+    return replace(listing, pairs=pairs)
 
 
 def collection_kind(config: PairsConfig) -> str:
@@ -153,7 +191,7 @@ def collection_kind(config: PairsConfig) -> str:
 
     Raises:
         InputError: There is no collection, or it is of another kind than the settings say.
-        ConfigError: A part is asked for where no parts are named.
+        ConfigError: A part is asked for where no parts are named, or what a packed collection has settled.
     """
     path = config.path
     if not path.exists():
@@ -168,21 +206,21 @@ def collection_kind(config: PairsConfig) -> str:
         raise ConfigError(
             f"split: {path} is no CSV table with a column 'split'; choose pairs with include and exclude."
         )
+    if config.black_is_missing is not None and kind == "packed":
+        raise ConfigError(f"black_is_missing: {path} is packed, which settled this; pack it again with it.")
     return kind
 
 
 def _open(config: PairsConfig, kind: str) -> RawPairs:
-    selection = _selection(config)
+    selection = selection_of(config)
     if kind == "packed":
-        if config.black_is_missing is not None:
-            raise ConfigError(f"black_is_missing: {config.path} is packed, which settled this; pack it again with it.")
         return PackedPairs(
             config.path, bands_sar=config.bands_sar, bands_optical=config.bands_optical, selection=selection
         )
     if kind == "folder":
         files = list_folder(config.path, _subfolders(config), selection)
     else:
-        files = scan_files(config).pairs
+        files = list_files(config).pairs
         selection.require_found([pair.name for pair in files], config.path)
     return FilePairs(
         files,
@@ -192,7 +230,12 @@ def _open(config: PairsConfig, kind: str) -> RawPairs:
     )
 
 
-def _selection(config: PairsConfig) -> Selection:
+def selection_of(config: PairsConfig) -> Selection:
+    """Which pairs of a collection are used, and how names tell places.
+
+    Raises:
+        InputError: A list of names cannot be read.
+    """
     return Selection(
         include=None if config.include is None else read_names(config.include),
         exclude=frozenset() if config.exclude is None else read_names(config.exclude),

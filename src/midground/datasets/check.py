@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PixelWindow, RawPairs
-from midground.datasets.files import FilePairs, usable_pairs
-from midground.datasets.listing import Listing, PairFiles, Problem
+from midground.datasets.files import FilePairs, choose_bands, problem_of, usable_pairs
+from midground.datasets.listing import Listing, Problem
+from midground.datasets.raster import read_header, read_raster
 from midground.errors import InputError
 
 _STRIP_PX = 1 << 22
@@ -34,11 +35,22 @@ class Findings:
     """What may be wanted as it is, a sentence each."""
 
 
-def check_files(listing: Listing, *, is_black_missing: bool | None = None, progress: Progress = silent) -> Findings:
+def check_files(
+    listing: Listing,
+    *,
+    bands_sar: Sequence[int] | None = None,
+    bands_optical: Sequence[int] | None = None,
+    is_black_missing: bool | None = None,
+    progress: Progress = silent,
+) -> Findings:
     """Say what is wrong with the files of a collection, those that keep it from being opened included.
+
+    Images that are in no usable pair are read too.
 
     Args:
         listing: The files, and what was noticed when they were looked for.
+        bands_sar: As for :class:`FilePairs`; if the files lack one, that is a problem, and all bands are read.
+        bands_optical: Likewise.
         is_black_missing: As for :class:`FilePairs`.
         progress: Told after every pair and every file.
 
@@ -51,11 +63,18 @@ def check_files(listing: Listing, *, is_black_missing: bool | None = None, progr
     problems = [*listing.problems, *usable.problems]
     hints: tuple[str, ...] = ()
     if usable.pairs:
-        found = check(FilePairs(usable.pairs, is_black_missing=is_black_missing), progress=progress)
-        problems += found.problems
+        first = usable.pairs[0]
+        sar, of_sar = _existing("bands_sar", bands_sar, first.sar)
+        optical, of_optical = _existing("bands_optical", bands_optical, first.optical)
+        source = FilePairs(usable.pairs, bands_sar=sar, bands_optical=optical, is_black_missing=is_black_missing)
+        found = check(source, progress=progress)
+        problems += [*of_sar, *of_optical, *found.problems]
         hints = found.hints
-    problems += _duplicates(listing.pairs, progress)
-    return Findings(len(usable.pairs), tuple(problems), hints)
+    images = dict.fromkeys([*(path for pair in listing.pairs for path in (pair.sar, pair.optical)), *listing.others])
+    problems += _damaged(images.keys() - {path for pair in usable.pairs for path in pair.files}, progress)
+    problems += _duplicates(images, progress)
+    # Pairs may share a file.
+    return Findings(len(usable.pairs), tuple(dict.fromkeys(problems)), hints)
 
 
 def check(source: RawPairs, *, progress: Progress = silent) -> Findings:
@@ -75,7 +94,9 @@ def check(source: RawPairs, *, progress: Progress = silent) -> Findings:
             for window in _strips(source.hw(index)):
                 found.add(source, index, window)
         except InputError as error:
-            problems.append(Problem(kind="unreadable", message=str(error)))
+            files = source.files(index) if isinstance(source, FilePairs) else ()
+            damaged = list(_damaged(files, silent))
+            problems += damaged or [Problem(kind="unreadable", message=str(error))]
         else:
             problems += [Problem(kind="empty", message=message) for message in found.problems(name)]
             is_sar_repeated &= found.is_sar_repeated
@@ -115,10 +136,32 @@ def _strips(hw: tuple[int, int]) -> Iterator[PixelWindow]:
         yield PixelWindow(top, 0, min(rows, height - top), width)
 
 
-def _duplicates(pairs: Sequence[PairFiles], progress: Progress) -> Iterator[Problem]:
+def _existing(setting: str, bands: Sequence[int] | None, path: Path) -> tuple[Sequence[int] | None, list[Problem]]:
+    """Bands as they are set if the files have them, else all, and what is wrong with the setting."""
+    try:
+        choose_bands(setting, bands, read_header(path))
+    except InputError as error:
+        return None, [Problem(kind="mismatched", message=str(error))]
+    return bands, []
+
+
+def _damaged(paths: Iterable[Path], progress: Progress) -> Iterator[Problem]:
+    """Read files one by one, all bands of them."""
+    paths = sorted(paths)
+    for number, path in enumerate(paths, start=1):
+        try:
+            header = read_header(path)
+            for window in _strips(header.hw):
+                read_raster(header, header.data_bands, window)
+        except InputError as error:
+            yield problem_of(path, error)
+        progress("reading single files", number, len(paths))
+
+
+def _duplicates(images: Iterable[Path], progress: Progress) -> Iterator[Problem]:
     """Image files with the same content under several names; masks may well be equal."""
     by_size: dict[int, list[Path]] = defaultdict(list)
-    for path in dict.fromkeys(path for pair in pairs for path in (pair.sar, pair.optical)):
+    for path in images:
         if path.is_file():
             by_size[path.stat().st_size].append(path)
     suspects = [path for paths in by_size.values() if len(paths) > 1 for path in paths]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midground.datasets.base import Pair, PixelWindow, Profile, checked_window
-from midground.datasets.listing import Listing, PairFiles, Problem, ProblemKind
+from midground.datasets.listing import Listing, PairFiles, Problem
 from midground.datasets.raster import RasterHeader, masked, read_header, read_mask, read_raster
 from midground.datasets.selection import summed_up
 from midground.errors import InputError
@@ -18,7 +18,7 @@ from midground.errors import InputError
 class _Headers:
     sar: RasterHeader
     optical: RasterHeader
-    mask: RasterHeader | None
+    mask: RasterHeader | None = None
 
 
 class FilePairs:
@@ -53,8 +53,9 @@ class FilePairs:
         if problems:
             raise InputError(summed_up(problem.message for problem in problems))
         self._headers = tuple(headers for _, headers in checked)
-        self._bands_sar, self.sar_profile = _select(bands_sar, [pair.sar for pair in self._headers])
-        self._bands_optical, self.optical_profile = _select(bands_optical, [pair.optical for pair in self._headers])
+        first = self._headers[0]
+        self._bands_sar, self.sar_profile = choose_bands("bands_sar", bands_sar, first.sar)
+        self._bands_optical, self.optical_profile = choose_bands("bands_optical", bands_optical, first.optical)
         self._is_black_missing = is_black_missing
 
     def __len__(self) -> int:
@@ -84,6 +85,10 @@ class FilePairs:
                 raise InputError(f"{path}: no pixel of the image holds data; exclude the pair '{files.name}'.")
         return Pair(files.name, files.place, sar, optical)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        """Files of a pair: the SAR and the optical image, and the mask if there is one."""
+        return self._files[index].files
+
     def georeference(self, index: int) -> tuple[str | None, tuple[float, ...]]:
         """Coordinate reference system of a pair, and the six coefficients from its pixels to map coordinates."""
         headers = self._headers[index]
@@ -106,13 +111,9 @@ def _inspect(files: Sequence[PairFiles]) -> tuple[list[tuple[PairFiles, _Headers
     good: list[tuple[PairFiles, _Headers]] = []
     problems: list[Problem] = []
     for pair in files:
-        try:
-            mask = None if pair.mask is None else read_header(pair.mask)
-            headers = _Headers(read_header(pair.sar), read_header(pair.optical), mask)
-        except InputError as error:
-            is_there = pair.sar.exists() and pair.optical.exists() and (pair.mask is None or pair.mask.exists())
-            kind: ProblemKind = "unreadable" if is_there else "missing"
-            problems.append(Problem(kind=kind, message=str(error)))
+        headers, unreadable = _headers(pair)
+        problems += unreadable
+        if headers is None:
             continue
         disagreements = [Problem(kind="mismatched", message=message) for message in _disagreements(headers)]
         problems += disagreements
@@ -121,6 +122,22 @@ def _inspect(files: Sequence[PairFiles]) -> tuple[list[tuple[PairFiles, _Headers
     odd = _odd_ones([headers.sar for _, headers in good]) | _odd_ones([headers.optical for _, headers in good])
     problems += [Problem(kind="mismatched", message=message) for message in odd.values()]
     return [(pair, headers) for pair, headers in good if not {pair.sar, pair.optical} & odd.keys()], problems
+
+
+def _headers(pair: PairFiles) -> tuple[_Headers | None, list[Problem]]:
+    headers: list[RasterHeader] = []
+    problems: list[Problem] = []
+    for path in pair.files:
+        try:
+            headers.append(read_header(path))
+        except InputError as error:
+            problems.append(problem_of(path, error))
+    return (None if problems else _Headers(*headers)), problems
+
+
+def problem_of(path: Path, error: InputError) -> Problem:
+    """What is wrong with a file that could not be read."""
+    return Problem(kind="unreadable" if path.exists() else "missing", message=str(error))
 
 
 def _disagreements(pair: _Headers) -> Iterator[str]:
@@ -154,13 +171,22 @@ def _odd_ones(headers: Sequence[RasterHeader]) -> dict[Path, str]:
     return odd
 
 
-def _select(bands: Sequence[int] | None, headers: Sequence[RasterHeader]) -> tuple[tuple[int, ...], Profile]:
-    first = headers[0]
-    chosen = first.data_bands if bands is None else tuple(bands)
-    wrong = [band for band in chosen if band not in first.data_bands]
+def choose_bands(setting: str, bands: Sequence[int] | None, header: RasterHeader) -> tuple[tuple[int, ...], Profile]:
+    """The bands that are read of files of one modality, and what they are.
+
+    Args:
+        setting: Name of the setting, for the message.
+        bands: Bands, counted from 1; all but an alpha band if omitted.
+        header: The first file; all others have as many bands.
+
+    Raises:
+        InputError: The file lacks one of them.
+    """
+    chosen = header.data_bands if bands is None else tuple(bands)
+    wrong = [band for band in chosen if band not in header.data_bands]
     if wrong or not chosen:
         raise InputError(
-            f"{first.path}: there is no band {wrong[0] if wrong else 'chosen'}; the file has the bands "
-            f"{', '.join(map(str, first.data_bands))}, counted from 1."
+            f"{header.path}: there is no band {wrong[0] if wrong else 'chosen'}; the file has the bands "
+            f"{', '.join(map(str, header.data_bands))}, counted from 1; correct {setting}."
         )
-    return chosen, Profile(bands=tuple(first.band_name(band) for band in chosen), dtype=first.dtype)
+    return chosen, Profile(bands=tuple(header.band_name(band) for band in chosen), dtype=header.dtype)

@@ -6,13 +6,13 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
-from midground.datasets.listing import Listing, PairFiles, Problem
+from midground.datasets.listing import Listing, ListingBuilder, Problem
 from midground.datasets.selection import EVERY_PAIR, Selection
 from midground.errors import InputError
 
@@ -80,38 +80,44 @@ def scan_layout(layout: Layout, root: Path, selection: Selection = EVERY_PAIR) -
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder; name the one that the dataset was unpacked into.")
-    images, problems = _by_patch(layout, root)
+    found = ListingBuilder(selection)
+    images = _by_patch(layout, root, found)
     for modality, other in (("optical", "sar"), ("sar", "optical")):
         for patch in sorted(images[modality].keys() - images[other].keys()):
-            problems += [_unpaired(found.path, other) for found in images[modality][patch]]
-    pairs: dict[str, PairFiles] = {}
+            for image in images[modality][patch]:
+                message = f"{image.path}: there is no {other} image of the same patch; it is not used."
+                found.report("unpaired", message, image.path)
+    matches: list[tuple[_Found, _Found]] = []
     for patch, candidates in images["sar"].items():
-        for optical in images["optical"].get(patch, ()):
-            sar = min(candidates, key=lambda found: (abs(found.day - optical.day), found.day))
-            pair = _pair(layout, sar, optical, selection)
-            if pair.name in pairs:
-                message = f"{pair.optical}: is the same image as {pairs[pair.name].optical}; remove one of them."
-                problems.append(Problem(kind="duplicate", message=message))
-            elif selection.keeps(pair.name):
-                pairs[pair.name] = pair
-    return Listing(tuple(pairs[name] for name in sorted(pairs)), tuple(problems))
+        here = [(_closest(candidates, optical), optical) for optical in images["optical"].get(patch, ())]
+        kept = [(sar, optical) for sar, optical in here if selection.keeps(optical.name)]
+        matches += kept
+        if kept:
+            used = {sar.path for sar, _ in here}
+            found.others += [image.path for image in candidates if image.path not in used]
+    for sar, optical in sorted(matches, key=lambda match: match[1].name):
+        _add(layout, sar, optical, found)
+    return found.listing()
 
 
-def _by_patch(layout: Layout, root: Path) -> tuple[dict[str, dict[str, list[_Found]]], list[Problem]]:
-    """Images of each modality by patch, and what is wrong with names."""
+def _closest(candidates: Sequence[_Found], optical: _Found) -> _Found:
+    return min(candidates, key=lambda found: (abs(found.day - optical.day), found.day))
+
+
+def _by_patch(layout: Layout, root: Path, found: ListingBuilder) -> dict[str, dict[str, list[_Found]]]:
+    """Images of each modality by patch; what is wrong with names is reported."""
     images: dict[str, dict[str, list[_Found]]] = {"sar": defaultdict(list), "optical": defaultdict(list)}
     names: set[str] = set()
-    problems: list[Problem] = []
-    for found in _images(layout, root):
-        names.add(found.path.name)
-        if found.has_day():
-            images[layout.modalities[found.groups["modality"].lower()]][found.patch].append(found)
+    for image in _images(layout, root):
+        names.add(image.path.name)
+        if image.has_day():
+            images[layout.modalities[image.groups["modality"].lower()]][image.patch].append(image)
         else:
-            message = f"{found.path}: there is no such date in the calendar; correct the name."
-            problems.append(Problem(kind="unreadable", message=message))
+            message = f"{image.path}: there is no such date in the calendar; correct the name."
+            found.report("unreadable", message, image.path)
     if layout.named_elsewhere is not None:
-        problems += layout.named_elsewhere(root, names)
-    return images, problems
+        found.problems += layout.named_elsewhere(root, names)
+    return images
 
 
 def _images(layout: Layout, root: Path) -> Iterator[_Found]:
@@ -125,23 +131,18 @@ def _images(layout: Layout, root: Path) -> Iterator[_Found]:
                 yield _Found(path, {name: text for name, text in match.groupdict().items() if text is not None})
 
 
-def _pair(layout: Layout, sar: _Found, optical: _Found, selection: Selection) -> PairFiles:
-    name, place = optical.name, optical.patch
-    if selection.place_pattern is not None:
-        place = selection.place(name)
-    elif layout.place is not None:
-        place = "_".join(optical.groups[group] for group in layout.place)
-    return PairFiles(
-        name=name,
-        place=place,
-        sar=sar.path,
-        optical=optical.path,
-        split=_SPLITS.get(optical.groups.get("split", "").lower()),
-    )
-
-
-def _unpaired(path: Path, other: str) -> Problem:
-    return Problem(kind="unpaired", message=f"{path}: there is no {other} image of the same patch; it is not used.")
+def _add(layout: Layout, sar: _Found, optical: _Found, found: ListingBuilder) -> None:
+    if optical.name in found.pairs:
+        first = found.pairs[optical.name].optical
+        message = f"{optical.path}: is the same image as {first}; remove one of them."
+        found.report("duplicate", message, optical.path)
+        return
+    place = None
+    if found.selection.place_pattern is None:
+        groups = layout.place
+        place = optical.patch if groups is None else "_".join(optical.groups[group] for group in groups)
+    split = _SPLITS.get(optical.groups.get("split", "").lower())
+    found.add(optical.name, place, (sar.path, optical.path), split=split)
 
 
 def _multisenge_labels(root: Path, names: Set[str]) -> Iterator[Problem]:

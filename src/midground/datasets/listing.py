@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from midground.datasets.selection import EVERY_PAIR, Selection, summed_up
 from midground.errors import InputError
 
-ProblemKind = Literal["missing", "unpaired", "unreadable", "mismatched", "empty", "duplicate"]
+ProblemKind = Literal["missing", "unpaired", "unreadable", "mismatched", "empty", "duplicate", "unplaced"]
 
 _BESIDE_IMAGES = frozenset({".aux", ".csv", ".hdr", ".json", ".md", ".msk", ".ovr", ".prj", ".txt", ".wld", ".xml"})
 """Suffixes of what may lie beside images: statistics, overviews, masks, notes."""
@@ -35,6 +35,11 @@ class PairFiles:
     split: str | None = None
     """Part of the collection that its publisher puts the pair into: ``train``, ``validation`` or ``test``."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The SAR and the optical image, and the mask if there is one."""
+        return (self.sar, self.optical, *([] if self.mask is None else [self.mask]))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -53,7 +58,60 @@ class Listing:
     pairs: tuple[PairFiles, ...]
     """Pairs that are complete, by name."""
     problems: tuple[Problem, ...] = ()
-    """Files that are in no pair."""
+    """What has to be mended."""
+    others: tuple[Path, ...] = ()
+    """Images that are in no pair, though they belong to the collection."""
+
+
+@dataclass(slots=True)
+class ListingBuilder:
+    """A listing while files are looked for."""
+
+    selection: Selection
+    """How a name tells the place."""
+    pairs: dict[str, PairFiles] = field(default_factory=dict)
+    """Pairs so far, by name."""
+    problems: list[Problem] = field(default_factory=list)
+    """Problems so far."""
+    others: list[Path] = field(default_factory=list)
+    """Images in no pair so far."""
+
+    def report(self, kind: ProblemKind, message: str, *images: Path) -> None:
+        """Note a problem, and the images that are in no pair because of it."""
+        self.problems.append(Problem(kind=kind, message=message))
+        self.others += images
+
+    def add(
+        self,
+        name: str,
+        place: str | None,
+        images: tuple[Path, Path],
+        *,
+        mask: Path | None = None,
+        split: str | None = None,
+    ) -> None:
+        """Note a pair of a SAR and an optical image.
+
+        If its place is neither given nor told by its name, that is a problem, and the whole name stands for it.
+
+        Args:
+            name: Its name, not seen before.
+            place: Its place; sought in the name if omitted.
+            images: The SAR and the optical image.
+            mask: Its mask.
+            split: Its part.
+        """
+        try:
+            place = place or self.selection.place(name)
+        except InputError as error:
+            self.report("unplaced", str(error))
+            place = name
+        sar, optical = images
+        self.pairs[name] = PairFiles(name=name, place=place, sar=sar, optical=optical, mask=mask, split=split)
+
+    def listing(self) -> Listing:
+        """What was found, the pairs in the order in which they were added."""
+        return Listing(tuple(self.pairs.values()), tuple(self.problems), tuple(self.others))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +147,17 @@ def scan_folder(root: Path, subfolders: Subfolders = Subfolders(), selection: Se
     Raises:
         InputError: A folder is missing.
     """
-    problems: list[Problem] = []
-    sar = _images(root, subfolders.sar, selection, problems)
-    optical = _images(root, subfolders.optical, selection, problems)
+    found = ListingBuilder(selection)
+    sar = _images(root, subfolders.sar, found)
+    optical = _images(root, subfolders.optical, found)
     for folder, images, others in ((subfolders.optical, sar, optical), (subfolders.sar, optical, sar)):
         for name in sorted(images.keys() - others.keys()):
             message = f"{images[name]}: has no partner in '{folder}'; add the missing file, or exclude '{name}'."
-            problems.append(Problem(kind="unpaired", message=message))
-    has_masks = (root / subfolders.mask).is_dir()
-    masks = _images(root, subfolders.mask, selection, problems) if has_masks else {}
-    pairs = tuple(
-        PairFiles(name=name, place=selection.place(name), sar=sar[name], optical=optical[name], mask=masks.get(name))
-        for name in sorted(sar.keys() & optical.keys())
-    )
-    return Listing(pairs, tuple(problems))
+            found.report("unpaired", message, images[name])
+    masks = _images(root, subfolders.mask, found) if (root / subfolders.mask).is_dir() else {}
+    for name in sorted(sar.keys() & optical.keys()):
+        found.add(name, None, (sar[name], optical[name]), mask=masks.get(name))
+    return found.listing()
 
 
 def list_manifest(path: Path, selection: Selection = EVERY_PAIR, *, split: str | None = None) -> tuple[PairFiles, ...]:
@@ -119,35 +174,52 @@ def list_manifest(path: Path, selection: Selection = EVERY_PAIR, *, split: str |
     Raises:
         InputError: The table cannot be read, lacks a column or a value, or nothing is left.
     """
+    listing = scan_manifest(path, selection, split=split)
+    if listing.problems:
+        raise InputError(summed_up(problem.message for problem in listing.problems))
+    selection.require_found([pair.name for pair in listing.pairs], path)
+    return listing.pairs
+
+
+def scan_manifest(path: Path, selection: Selection = EVERY_PAIR, *, split: str | None = None) -> Listing:
+    """Find pairs as :func:`list_manifest` does, but report rows that make no pair and go on.
+
+    Raises:
+        InputError: The table cannot be read or lacks a column, or no row has the split.
+    """
     rows = list(_rows(path, needed=_IMAGE_COLUMNS if split is None else (*_IMAGE_COLUMNS, "split")))
     if split is not None:
         known = sorted({row["split"] for _, row in rows})
         rows = [(line, row) for line, row in rows if row["split"] == split]
         if not rows:
             raise InputError(f"{path}: no row has the split '{split}'; there are {', '.join(known) or 'no rows'}.")
-    files = []
+    found = ListingBuilder(selection)
+    lines: dict[str, int] = {}
     for line, row in rows:
-        absent = [column for column in _IMAGE_COLUMNS if not row[column]]
-        if absent:
-            raise InputError(f"{path}, line {line}: the column '{absent[0]}' is empty; name an image file.")
-        name = row.get("name") or Path(row["sar"]).stem
-        if selection.keeps(name):
-            mask = row.get("mask")
-            files.append(
-                PairFiles(
-                    name=name,
-                    place=row.get("place") or selection.place(name),
-                    sar=path.parent / row["sar"],
-                    optical=path.parent / row["optical"],
-                    mask=path.parent / mask if mask else None,
-                    split=row.get("split") or None,
-                )
+        name = row.get("name") or Path(row["sar"] or row["optical"]).stem
+        if not selection.keeps(name):
+            continue
+        images = [path.parent / row[column] for column in _IMAGE_COLUMNS if row[column]]
+        empty = [column for column in _IMAGE_COLUMNS if not row[column]]
+        if empty:
+            columns = " and ".join(f"'{column}'" for column in empty)
+            message = f"{path}, line {line}: nothing stands in {columns}; name an image file."
+            found.report("missing", message, *images)
+        elif name in lines:
+            message = (
+                f"{path}, line {line}: the name '{name}' has more than one pair, the first in line {lines[name]}; "
+                "names must be unique."
             )
-    selection.require_found([pair.name for pair in files], path)
-    return tuple(files)
+            found.report("duplicate", message, *images)
+        else:
+            lines[name] = line
+            mask = path.parent / row["mask"] if row.get("mask") else None
+            sar, optical = images
+            found.add(name, row.get("place") or None, (sar, optical), mask=mask, split=row.get("split") or None)
+    return found.listing()
 
 
-def _images(root: Path, folder: str, selection: Selection, problems: list[Problem]) -> dict[str, Path]:
+def _images(root: Path, folder: str, listing: ListingBuilder) -> dict[str, Path]:
     where = root / folder
     if not where.is_dir():
         raise InputError(
@@ -155,13 +227,14 @@ def _images(root: Path, folder: str, selection: Selection, problems: list[Proble
         )
     found: dict[str, Path] = {}
     for path in sorted(where.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() in _BESIDE_IMAGES or not path.is_file():
+        if path.name.startswith(".") or path.suffix.lower() in _BESIDE_IMAGES or not listing.selection.keeps(path.stem):
             continue
-        if not selection.keeps(path.stem):
+        # A link that points nowhere is a file that cannot be read.
+        if path.exists() and not path.is_file():
             continue
         if path.stem in found:
             message = f"{where}: '{found[path.stem].name}' and '{path.name}' have one name; remove one of them."
-            problems.append(Problem(kind="duplicate", message=message))
+            listing.report("duplicate", message, path)
         else:
             found[path.stem] = path
     return found
@@ -179,5 +252,10 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Mapping[st
                 )
             for row in reader:
                 yield reader.line_num, {column: value.strip() for column, value in row.items() if column}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: the table of pairs cannot be read ({error}).") from error
+    except OSError as error:
+        raise InputError(f"{path}: the table of pairs cannot be read ({error.strerror}); check the file.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path}: is no table of pairs, a CSV file in UTF-8 with the columns 'sar' and 'optical'; name such a "
+            "table, a folder of pairs, or its settings in YAML."
+        ) from error

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from midground.core.progress import Progress, silent
-from midground.datasets.archive import Entry, Index, read_index
+from midground.datasets.archive import Entry, Index, absent_shards, read_index
 from midground.datasets.arrays import cut, stored_dtype
 from midground.datasets.base import Pair, PixelWindow, Profile, checked_window
 from midground.datasets.selection import EVERY_PAIR, Selection, summed_up
 from midground.errors import InputError
-
-_CHUNK_BYTES = 1 << 22
 
 
 class PackedPairs:
@@ -31,7 +27,8 @@ class PackedPairs:
         selection: Which pairs are used, and which place each shows if not what the collection says.
 
     Raises:
-        InputError: The index is damaged, a shard is missing or has another size, or a band or name does not exist.
+        InputError: The index is damaged, a shard of its pairs is missing or has another size, or a band or name does
+            not exist.
     """
 
     def __init__(
@@ -44,14 +41,20 @@ class PackedPairs:
     ) -> None:
         self._folder = folder
         self._index: Index = read_index(folder)
-        self._bands_sar, self.sar_profile = _select(folder, bands_sar, self._index.sar)
-        self._bands_optical, self.optical_profile = _select(folder, bands_optical, self._index.optical)
+        self._bands_sar, self.sar_profile = choose_bands(folder, "bands_sar", bands_sar, self._index.sar)
+        self._bands_optical, self.optical_profile = choose_bands(
+            folder, "bands_optical", bands_optical, self._index.optical
+        )
         self._entries = tuple(entry for entry in self._index.pairs if selection.keeps(entry.name))
         self.names = tuple(entry.name for entry in self._entries)
         self.places = tuple(
             entry.place if selection.place_pattern is None else selection.place(entry.name) for entry in self._entries
         )
         selection.require_found(self.names, folder)
+        absent = absent_shards(folder, self._index)
+        needed = {entry.shard for entry in self._entries}
+        if needed & absent.keys():
+            raise InputError(summed_up(message for number, message in absent.items() if number in needed))
         self._mapped: dict[int, np.ndarray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,30 +85,6 @@ class PackedPairs:
             cut(optical, self._mask(entry, entry.optical_valid), area, bands=self._bands_optical),
         )
 
-    def verify(self, *, progress: Progress = silent) -> None:
-        """Compare the sha256 of every shard with the index.
-
-        Raises:
-            InputError: One was altered or is damaged; all such are named.
-        """
-        problems = []
-        shards = self._index.shards
-        for number, shard in enumerate(shards, start=1):
-            path = self._folder / shard.file
-            digest = hashlib.sha256()
-            try:
-                with path.open("rb") as stream:
-                    while chunk := stream.read(_CHUNK_BYTES):
-                        digest.update(chunk)
-            except OSError as error:
-                problems.append(f"{path}: the shard cannot be read ({error.strerror}).")
-            else:
-                if digest.hexdigest() != shard.sha256:
-                    problems.append(f"{path}: the shard was altered or is damaged, its sha256 is not the index's.")
-            progress("verifying shards", number, len(shards))
-        if problems:
-            raise InputError(f"{summed_up(problems)} Pack or fetch the collection again.")
-
     def _values(self, entry: Entry, start: int, profile: Profile) -> np.ndarray:
         dtype = stored_dtype(profile.dtype)
         shape = (len(profile.bands), *entry.hw)
@@ -128,14 +107,26 @@ class PackedPairs:
         return self._mapped[number]
 
 
-def _select(folder: Path, bands: Sequence[int] | None, stored: Profile) -> tuple[tuple[int, ...], Profile]:
-    """Positions of bands in the stored arrays, and what they are."""
+def choose_bands(
+    folder: Path, setting: str, bands: Sequence[int] | None, stored: Profile
+) -> tuple[tuple[int, ...], Profile]:
+    """Positions of bands in the stored arrays, and what they are.
+
+    Args:
+        folder: The collection, for the message.
+        setting: Name of the setting, for the message.
+        bands: Bands, counted from 1; all if omitted.
+        stored: What is stored.
+
+    Raises:
+        InputError: The collection lacks one of them.
+    """
     numbers = tuple(range(1, len(stored.bands) + 1)) if bands is None else tuple(bands)
     wrong = [number for number in numbers if not 1 <= number <= len(stored.bands)]
     if wrong or not numbers:
         raise InputError(
             f"{folder}: there is no band {wrong[0] if wrong else 'chosen'}; the collection has the bands "
-            f"{', '.join(stored.bands)}, counted from 1."
+            f"{', '.join(stored.bands)}, counted from 1; correct {setting}."
         )
     positions = tuple(number - 1 for number in numbers)
     return positions, Profile(bands=tuple(stored.bands[position] for position in positions), dtype=stored.dtype)

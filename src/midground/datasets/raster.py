@@ -171,6 +171,9 @@ def _opened(path: Path) -> Iterator[DatasetReader]:
                 yield dataset
     except _GDAL_ERRORS as error:
         if not path.exists():
-            raise InputError(f"{path}: there is no such file.") from error
+            what = f"is a link to {path.readlink()}, and there is" if path.is_symlink() else "there is"
+            raise InputError(f"{path}: {what} no such file.") from error
         words = " ".join(str(error.__cause__ or error).split()).rstrip(".")[:240]
-        raise InputError(f"{path}: is no image that GDAL reads, or is damaged ({words}).") from error
+        raise InputError(
+            f"{path}: is no image that GDAL reads, or is damaged ({words}); fetch or convert it again, or exclude it."
+        ) from error

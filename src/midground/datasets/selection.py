@@ -56,6 +56,10 @@ class Selection:
             )
         return found.group(1)
 
+    def not_among(self, names: Iterable[str]) -> list[str]:
+        """Names that are included and not excluded, but are not among those that were found."""
+        return sorted((self.include or frozenset()) - self.exclude - set(names))
+
     def require_found(self, names: Sequence[str], where: Path) -> None:
         """Make sure that there are pairs, that no two share a name, and that none that is included is missing.
 
@@ -70,7 +74,7 @@ class Selection:
         if len(known) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise InputError(f"{where}: {listed('name', twice)} more than one pair; names must be unique.")
-        missing = sorted((self.include or frozenset()) - self.exclude - known)
+        missing = self.not_among(names)
         if missing:
             raise InputError(f"{where}: {listed('included name', missing)} no pair; correct the list of names.")
         if not names:
@@ -90,7 +94,10 @@ def read_names(path: Path) -> frozenset[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the list of names cannot be read ({error}).") from error
+        words = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise InputError(
+            f"{path}: the list of names cannot be read ({words}); write one name of a pair a line."
+        ) from error
     names = frozenset(line.strip() for line in lines if line.strip())
     if not names:
         raise InputError(f"{path}: the list of names is empty; write one name of a pair a line.")

@@ -81,8 +81,8 @@ def test_the_pattern_must_be_usable_and_find_a_place():
     [
         ("sar,place\na.tif,b\n", None, r"pairs\.csv: the table has no column 'optical'; found: sar, place"),
         ("", None, r"pairs\.csv: the table has no column 'sar'"),
-        ("sar,optical\na.tif,\n", None, r"pairs\.csv, line 2: the column 'optical' is empty"),
-        ("sar,optical\na.tif\n", None, r"pairs\.csv, line 2: the column 'optical' is empty"),
+        ("sar,optical\na.tif,\n", None, r"pairs\.csv, line 2: nothing stands in 'optical'"),
+        ("sar,optical\na.tif\n", None, r"pairs\.csv, line 2: nothing stands in 'optical'"),
         ("sar,optical\n", None, "there is no pair of images here"),
         ("sar,optical\nx/a.tif,b.tif\ny/a.png,c.tif\n", None, "the name 'a' has more than one pair"),
         ("sar,optical\na.tif,b.tif\n", "train", "the table has no column 'split'"),
@@ -99,7 +99,7 @@ def test_a_table_that_cannot_be_used(tmp_path, text, split, message):
 def test_a_table_that_is_no_text(tmp_path):
     table = tmp_path / "pairs.csv"
     table.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(InputError, match=r"pairs\.csv: the table of pairs cannot be read"):
+    with pytest.raises(InputError, match=r"pairs\.csv: is no table of pairs, a CSV file in UTF-8"):
         list_manifest(table)
 
 
