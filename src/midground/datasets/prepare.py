@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from midground.core.files import write_text
 from midground.core.progress import Progress, silent
-from midground.datasets.catalogue import PairsConfig, collection_kind, scan_files
+from midground.datasets.catalogue import PairsConfig, collection_kind, list_files
 from midground.datasets.files import FilePairs
 from midground.datasets.grey_and_colour import GreyAndColour, write_eight_bit
 from midground.datasets.layouts import LAYOUTS
@@ -87,26 +89,70 @@ def prepare(
         OutputError: The folder cannot be written, or holds something else.
         ConfigError: A setting does not fit the dataset.
     """
-    listing = scan_files(pairs)
+    with _writable(folder):
+        return _prepare(pairs, folder, config, progress)
+
+
+def _prepare(pairs: PairsConfig, folder: Path, config: PrepareConfig, progress: Progress) -> Prepared:
+    listing = list_files(pairs)
     files = [listing.pairs[index] for index in spread_indices(len(listing.pairs), config.limit)]
     if not files:
         raise InputError(f"{pairs.path}: there is no pair of images here; check the folder and the name of the layout.")
-    source = _open(files, _with_bands(pairs))
+    with _pointing_to_check(pairs):
+        source = _open(files, _with_bands(pairs))
     parts = _divide(files, config)
     plan = _plan(pairs, source, config)
     record = _read_record(folder, plan)
-    if record is None:
-        limits = None
-        if config.image_format != "lists":
-            limits = measure_limits(source, sar_scale=pairs.sar_scale, n_workers=config.n_workers, progress=progress)
-        record = {**plan, "radiometry": None if limits is None else asdict(limits)}
-        _make_folder(folder)
-        write_text(folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
-    if record["radiometry"] is not None:
-        _write_images(source, _radiometry(record["radiometry"], folder), folder, config, progress)
+    with _pointing_to_check(pairs):
+        if record is None:
+            limits = None
+            if config.image_format != "lists":
+                limits = measure_limits(
+                    source, sar_scale=pairs.sar_scale, n_workers=config.n_workers, progress=progress
+                )
+            record = {**plan, "radiometry": None if limits is None else asdict(limits)}
+            write_text(folder / RECORD_FILE, json.dumps(record, indent=1) + "\n")
+        if record["radiometry"] is not None:
+            _write_images(source, _radiometry(record["radiometry"], folder), folder, config, progress)
     for part, names in parts.items():
         write_text(folder / f"{part}.txt", "".join(f"{name}\n" for name in names))
     return Prepared(n_left_out=len(listing.problems), parts=parts)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Make sure that there is a folder to write to before all of a dataset is read; a new one goes if it stays empty.
+
+    Raises:
+        OutputError: It holds something else, or cannot be written.
+    """
+    is_new = not folder.exists()
+    is_begun = (folder / RECORD_FILE).is_file()
+    if not is_new and not is_begun and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder}: exists already and is no preparation; choose another folder.")
+    _make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from error
+    try:
+        yield
+    finally:
+        if is_new:
+            # One that holds something stays.
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def _pointing_to_check(pairs: PairsConfig) -> Iterator[None]:
+    """Say of an image that cannot be read how to find all such at once."""
+    try:
+        yield
+    except InputError as error:
+        command = f"midground data check {pairs.path} --layout {collection_kind(pairs)}"
+        raise InputError(f"{error} See '{command}' for all that is wrong with the files.") from error
 
 
 def _with_bands(pairs: PairsConfig) -> PairsConfig:
@@ -170,8 +216,6 @@ def _read_record(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     """The record of a preparation that was begun in a folder; None if none was."""
     path = folder / RECORD_FILE
     if not path.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise OutputError(f"{folder}: exists already and is no preparation; choose another folder.")
         return None
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -235,4 +279,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be created ({error.strerror}).") from error
+        raise OutputError(f"{folder}: cannot be created ({error.strerror}); choose another folder.") from error

@@ -123,7 +123,8 @@ def divide_by_place(
         members.setdefault(place, []).append(index)
     if len(members) < len(weights):
         raise InputError(
-            f"{len(members)} place(s) cannot be divided into {len(weights)} parts that share none of them."
+            f"{len(members)} place(s) cannot be divided into {len(weights)} parts that share none of them; use more "
+            "pairs, or a place_pattern that tells more places apart."
         )
     names = sorted(members, key=_natural)
     left = [names[number] for number in np.random.default_rng(seed).permutation(len(names))]

@@ -201,8 +201,33 @@ def test_another_preparation_in_the_folder_is_not_touched(multisenge, tmp_path):
         prepare(config_of(multisenge), out)
     with pytest.raises(OutputError, match="exists already and is no preparation"):
         prepare(config_of(multisenge), multisenge)
-    with pytest.raises(OutputError, match="cannot be created"):
-        prepare(config_of(multisenge), tmp_path / "absent" / "out", PrepareConfig(image_format="lists"))
+
+
+def test_the_folder_is_tried_before_the_dataset_is_read(multisenge, tmp_path):
+    next((multisenge / "s1").iterdir()).write_bytes(b"no image")
+    with pytest.raises(OutputError, match="exists already and is no preparation"):
+        prepare(config_of(multisenge), multisenge)
+    with pytest.raises(OutputError, match="absent/out: cannot be created"):
+        prepare(config_of(multisenge), tmp_path / "absent" / "out")
+
+
+def test_an_image_that_cannot_be_read_is_named_with_what_finds_all_such(multisenge, tmp_path):
+    damaged = multisenge / "s2" / "31UGP_20200801_S2_257_0.tif"
+    whole = damaged.read_bytes()
+    command = f"See 'midground data check {multisenge} --layout multisenge' for all that is wrong with the files."
+    for content in (b"no image", whole[:700]):
+        damaged.write_bytes(content)
+        with pytest.raises(InputError, match=r"31UGP_20200801_S2_257_0\.tif: is no image that GDAL reads") as caught:
+            prepare(config_of(multisenge), tmp_path / "out")
+        assert str(caught.value).endswith(command)
+        assert not (tmp_path / "out").exists()
+
+
+def test_names_without_a_place_are_refused(multisenge, tmp_path):
+    with pytest.raises(InputError, match="finds no place in the name '31UGP_20200801_1028_0'"):
+        prepare(config_of(multisenge, place_pattern=r"_(257)_"), tmp_path / "out")
+    with pytest.raises(InputError, match="finds no place in the name"):
+        open_raw_pairs(config_of(multisenge, place_pattern=r"_(257)_"))
 
 
 def test_a_failed_write_leaves_no_image(multisenge, tmp_path, monkeypatch):
@@ -220,7 +245,9 @@ def test_what_cannot_be_prepared(multisenge, tmp_path):
         ConfigError, match=r"10 bands .* do not make a grey or colour image; choose 1 or 3 with bands_opt"
     ):
         prepare(config_of(multisenge, bands_optical=tuple(range(1, 11))), tmp_path / "out")
-    with pytest.raises(InputError, match=r"1 place\(s\) cannot be divided into 3 parts"):
+    with pytest.raises(
+        InputError, match=r"1 place\(s\) cannot be divided into 3 parts .*; use more pairs, or a place_pattern"
+    ):
         prepare(config_of(multisenge), tmp_path / "out", PrepareConfig(limit=2))
     with pytest.raises(InputError, match="there is no pair of images here"):
         prepare(PairsConfig(path=multisenge, kind="sen12ms"), tmp_path / "out")
