@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from midground.core.image import REPEATED_WITHIN
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PixelWindow, RawPairs
 from midground.datasets.files import FilePairs, choose_bands, problem_of, usable_pairs
@@ -19,8 +18,6 @@ from midground.datasets.raster import read_header, read_raster
 from midground.errors import InputError
 
 _STRIP_PX = 1 << 22
-_REPEATED_WITHIN = 1.0
-"""So close, in 8-bit values, lossy compression leaves the bands of a grey image that was saved as colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +115,7 @@ class _Found:
         self._has_data["SAR"] |= bool(pair.sar.valid.any())
         self._has_data["optical"] |= bool(pair.optical.valid.any())
         self._has_both |= bool((pair.sar.valid & pair.optical.valid).any())
-        differences = np.abs(pair.sar.channels[1:] - pair.sar.channels[:1])
-        self.is_sar_repeated &= bool((differences <= _REPEATED_WITHIN).all())
+        self.is_sar_repeated &= pair.sar.is_repeated(REPEATED_WITHIN)
 
     def problems(self, name: str) -> Iterator[str]:
         empty = [modality for modality, has_data in self._has_data.items() if not has_data]

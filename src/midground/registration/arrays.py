@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from midground.core.image import Image
+from midground.core.image import REPEATED_WITHIN, Image
 from midground.core.progress import Progress, silent
 from midground.core.transforms import Transform
 from midground.errors import ConfigError, InputError
@@ -72,14 +72,15 @@ def register_arrays(
     """Register two arrays of roughly the same scale.
 
     Args:
-        fixed: The image that stays, (h, w) or (c, h, w).
+        fixed: The image that stays, (h, w) or (c, h, w); of equal bands, as grey saved as colour has, one counts.
         moving: The image that is brought onto it.
         config: Settings; distances on the ground have no meaning here.
         search_px: Largest shift, px; half the image if omitted.
         progress: Told about the windows matched.
 
     Raises:
-        InputError: An array cannot be used, or has another number of bands than the mappers want.
+        InputError: An array cannot be used.
+        ConfigError: It has several bands that differ, and not as many as the mappers want.
     """
     mappers = build_mappers(config)
     images = [array if isinstance(array, Image) else Image.from_array(array) for array in (fixed, moving)]
@@ -87,7 +88,7 @@ def register_arrays(
     guesses: list[tuple[Modality | None, str]] = [(None, ""), (None, "")]
     settled = settle_modalities([config.fixed.modality, config.moving.modality], guesses)
     sources = [
-        array_source(_as_wanted(image, mappers, modality), modality, settings, dtype)
+        array_source(_as_wanted(image, dtype, mappers, modality), modality, settings, dtype)
         for image, (modality, _), settings, dtype in zip(
             images, settled, (config.fixed, config.moving), dtypes, strict=True
         )
@@ -183,16 +184,18 @@ def _between(small: Grid, full: Grid) -> Transform:
     return Transform(np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]]), "affine")
 
 
-def _as_wanted(image: Image, mappers: Sequence[Mapper], modality: Modality) -> Image:
-    """Repeat a single band, or average several into one, as the learned mapper's input asks for."""
+def _as_wanted(image: Image, dtype: str, mappers: Sequence[Mapper], modality: Modality) -> Image:
+    """Repeat a single band, or take one of several that are equal, as the most particular mapper's input asks for."""
     if min(image.hw) < MIN_SIDE_PX:
         raise InputError(f"The {modality} array has {image.hw[0]} × {image.hw[1]} px; {MIN_SIDE_PX} px are needed.")
     particular = most_particular(mappers)
     n_wanted = len(particular.inputs[modality].bands)
     if image.n_channels == n_wanted:
         return image
-    if image.n_channels == 1:
-        return Image(np.repeat(image.channels, n_wanted, axis=0), image.valid)
+    if image.is_repeated(REPEATED_WITHIN if dtype == "uint8" else 0.0):
+        return Image(np.repeat(image.channels[:1], n_wanted, axis=0), image.valid)
+    first = "array[:1], the first band" if n_wanted == 1 else f"array[:{n_wanted}], the first {n_wanted} bands"
     raise ConfigError(
-        f"The {modality} array has {image.n_channels} bands, but '{particular.name}' wants {n_wanted}: pass those."
+        f"The {modality} array has {image.n_channels} bands, but '{particular.name}' wants {n_wanted}: pass those, for "
+        f"instance {first} of an array (c, h, w)."
     )

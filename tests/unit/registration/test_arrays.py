@@ -225,8 +225,27 @@ def test_arrays_that_cannot_be_used_are_refused(optical, quick, moving, message)
 
 
 def test_too_many_bands_are_refused(rendered, sar, quick):
-    with pytest.raises(ConfigError, match=r"The optical array has 4 bands, but 'structure' wants 3: pass those"):
+    with pytest.raises(
+        ConfigError, match=r"The optical array has 4 bands, .* wants 3: .* array\[:3\], the first 3 bands"
+    ):
         register_arrays(rendered().optical.channels[:4], sar, quick)
+
+
+@pytest.mark.parametrize("last", [0, 1], ids=["exact", "lossy"])
+def test_a_grey_image_saved_as_colour_counts_as_one_band(optical, sar, quick, last):
+    decibels = 10 * np.log10(np.maximum(sar[0], 1e-4))
+    grey = np.clip(np.rint(6 * (decibels + 30)), 1, 200).astype(np.uint8)
+    colour = np.stack([grey, grey, grey + np.uint8(last)], axis=-1)
+    one, three = (register_arrays(optical, image, quick, search_px=SEARCH_PX) for image in (grey, colour))
+    assert one.verdict == "accept"
+    np.testing.assert_array_equal(three.fixed_from_moving, one.fixed_from_moving)
+
+    colour[5, 7, 1] += 2
+    with pytest.raises(
+        ConfigError,
+        match=r"The sar array has 3 bands, but 'structure' wants 1: pass those, .* array\[:1\], the first band",
+    ):
+        register_arrays(optical, colour, quick, search_px=SEARCH_PX)
 
 
 def test_register_takes_arrays_images_and_single_settings(optical, sar, quick, plain_result):
