@@ -216,7 +216,11 @@ def test_a_published_dataset_is_checked_and_prepared(cli, sen12ms, tmp_path):
         (("sen12", "{data}", "{data}/out"), "Unknown kind of collection 'sen12'."),
         (("sen12ms", "{data}/absent", "{data}/out"), "there is no such collection of pairs"),
         (("sen12ms", "{data}", "{data}"), "exists already and is no preparation"),
-        (("sen12ms", "{data}", "{data}/out", "--format", "jpg"), "image_format"),
+        (
+            ("sen12ms", "{data}", "{data}/out", "--format", "jpg"),
+            "Unknown value of --format 'jpg'. Did you mean 'png'? Known: lists",
+        ),
+        (("sen12ms", "{data}", "{data}/absent/out"), "absent/out: cannot be created"),
         (("sen12ms", "{data}", "{data}/out", "--split", "1,2"), "--split takes three numbers"),
         (("sen12ms", "{data}", "{data}/out", "--split", "1,2,0"), "split must be three numbers of more than 0"),
     ],

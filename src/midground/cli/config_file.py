@@ -62,10 +62,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}).") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); settings in YAML are expected.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not text in UTF-8; settings in YAML are expected.") from error
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise InputError(f"{path}{line}: is not YAML ({error.problem}); correct it.") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())}).") from error
+        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it.") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -134,8 +139,13 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
         cause = errors[0].get("ctx", {}).get("error")
         if isinstance(cause, MidgroundError):
             raise type(cause)(f"{where}{cause}") from error
+        loc = errors[0]["loc"]
         keys = _all_keys(tree)
-        key = ".".join(str(part) for part in errors[0]["loc"] if part in keys)
+        if errors[0]["type"] == "missing":
+            keys.add(str(loc[-1]))
+        key = ".".join(str(part) for part in loc if part in keys)
+        if errors[0]["type"] == "missing":
+            raise ConfigError(f"{where}the setting '{key}' is missing; give it a value.") from error
         found = errors[0]["input"]
         choices = [
             word
@@ -155,12 +165,11 @@ def _of_named_alternative(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return kept or errors
 
 
-def _all_keys(tree: Mapping[str, Any]) -> set[str]:
-    keys = set(tree)
-    for value in tree.values():
-        if isinstance(value, Mapping):
-            keys |= _all_keys(value)
-    return keys
+def _all_keys(tree: object) -> set[str]:
+    """Keys of a mapping and of all that lies in it."""
+    if isinstance(tree, Mapping):
+        return set(tree).union(*map(_all_keys, tree.values()))
+    return set().union(*map(_all_keys, tree)) if isinstance(tree, list) else set()
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

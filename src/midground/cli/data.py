@@ -63,7 +63,7 @@ def read_pairs_config(path: Path, settings: list[str] | None, *, layout: str | N
 def pack(
     pairs: PairsArgument,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The packed collection; new.")],
-    settings: options.SettingsOption = None,
+    settings: options.CollectionSettingsOption = None,
     shard_mb: Annotated[
         float, typer.Option("--shard-mb", min=0.01, metavar="MB", help="Size from which on a shard ends.")
     ] = 256.0,
@@ -90,7 +90,7 @@ def pack(
 def info(
     pairs: PairsArgument,
     layout: LayoutOption = None,
-    settings: options.SettingsOption = None,
+    settings: options.CollectionSettingsOption = None,
     debug: options.DebugOption = False,
 ) -> None:
     """Say what a collection holds, from names and headers; 'midground data check' reads the pixels."""
@@ -104,7 +104,7 @@ def info(
 def check_collection(
     pairs: PairsArgument,
     layout: LayoutOption = None,
-    settings: options.SettingsOption = None,
+    settings: options.CollectionSettingsOption = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -34,7 +34,7 @@ def prepare_dataset(
     ] = None,
     n_workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")] = 1,
     seed: options.SeedOption = 0,
-    settings: options.SettingsOption = None,
+    settings: options.CollectionSettingsOption = None,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:
@@ -43,8 +43,9 @@ def prepare_dataset(
     An interrupted preparation goes on where it was when the command is repeated.
     """
     from midground.cli.config_file import resolve_config
-    from midground.datasets.prepare import PrepareConfig, prepare
+    from midground.datasets.prepare import PrepareConfig, PreparedFormat, prepare
 
+    options.require_known("value of --format", image_format, get_args(PreparedFormat))
     config = resolve_config(
         PrepareConfig,
         options={

@@ -38,6 +38,10 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance template.window_px=128; repeatable."),
 ]
+CollectionSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance bands_sar=[1]; repeatable."),
+]
 PairsSettingsOption = Annotated[
     list[str] | None,
     typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),

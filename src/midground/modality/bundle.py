@@ -32,13 +32,19 @@ class Bundle:
         Raises:
             ModelError: A file is missing or was altered, or the card is not one.
         """
-        if not folder.is_dir():
-            raise ModelError(f"{folder}: there is no model bundle here (a folder with {CARD_FILE} is expected).")
         path = folder / CARD_FILE
+        if not path.exists():
+            raise ModelError(
+                f"{folder}: there is no model bundle here, which is a folder with {CARD_FILE}; name one that "
+                "'midground models export' or 'midground models convert' wrote."
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{path}: the card of the model bundle cannot be read ({error}).") from error
+            words = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            raise ModelError(
+                f"{path}: the card of the model bundle cannot be read ({words}); fetch or convert the model again."
+            ) from error
         bundle = cls(folder, card_from_json(text, str(path)))
         for modality in MODALITIES:
             bundle.read(modality)

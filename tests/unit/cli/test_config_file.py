@@ -86,6 +86,25 @@ def test_settings_of_one_of_several_kinds_say_which() -> None:
         resolve_config(Drawing, settings=["shape.name=squore"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ink:
+    colour: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Print:
+    inks: tuple[Ink, ...]
+
+
+def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("inks: [{}]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"settings\.yaml: the setting 'inks\.colour' is missing; give it a value\.$"):
+        resolve_config(Print, file=file)
+    with pytest.raises(ConfigError, match=r"^the setting 'inks' is missing"):
+        resolve_config(Print)
+
+
 def test_a_kind_that_is_not_said_is_sought_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("shape: {}\n", encoding="utf-8")
@@ -103,7 +122,14 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
         resolve_config(RegisterConfig, file=file, settings=["sead=2"])
 
 
-@pytest.mark.parametrize(("content", "message"), [("[1, 2]", "found list"), ("a: [", "is not YAML")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "found list"),
+        ("a: [1,\nb: 2", r"settings\.yaml, line 2: is not YAML \(.*\); correct it\.$"),
+        ("a: \x00", r"settings\.yaml: is not YAML"),
+    ],
+)
 def test_files_that_hold_no_settings(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text(content, encoding="utf-8")

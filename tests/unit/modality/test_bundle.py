@@ -49,7 +49,7 @@ def test_a_file_altered_after_loading_is_found(copy: Path) -> None:
         bundle.read("sar")
 
 
-@pytest.mark.parametrize("name", ["sar.onnx", "optical.onnx", "card.json"])
+@pytest.mark.parametrize("name", ["sar.onnx", "optical.onnx"])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(ModelError, match=f"{name}: .* cannot be read"):
@@ -65,6 +65,8 @@ def test_a_card_that_is_no_text(copy: Path) -> None:
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no model bundle here"):
         Bundle.load(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"which is a folder with card\.json; name one that 'midground models export'"):
+        Bundle.load(tmp_path)
 
 
 def test_what_is_written_can_be_loaded(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_path_without_a_bundle(tmp_path: Path) -> None:
 def test_a_folder_without_a_bundle_is_not_an_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=r"mine.card\.json: the card of the model bundle cannot be read"):
+    with pytest.raises(ModelError, match=r"^mine: there is no model bundle here, which is a folder with card\.json"):
         find_bundle("mine")
 
 
