@@ -301,6 +301,62 @@ def test_real_scenes_by_a_table_in_windows(shared_data, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("folder", "sar", "optical", "scale", "n_bands", "dtypes", "crs"),
+    [
+        ("gefolki", "S1_patch11", "S2_patch11", "power", (2, 3), ("float32", "float32"), "EPSG:32631"),
+        (
+            "sen1floods11",
+            "Spain_7370579_S1Hand",
+            "Spain_7370579_S2Hand",
+            "db",
+            (2, 13),
+            ("float32", "int16"),
+            "EPSG:4326",
+        ),
+    ],
+)
+def test_real_pairs_of_unlike_names_by_a_table(
+    cli, shared_data, tmp_path, folder, sar, optical, scale, n_bands, dtypes, crs
+):
+    root = shared_data / "data" / "multispectral" / folder
+    table = tmp_path / "pairs.csv"
+    table.write_text(f"sar,optical\n{root / sar}.tif,{root / optical}.tif\n", encoding="utf-8")
+    raw, pairs = open_raw_pairs(PairsConfig(path=table)), open_pairs(PairsConfig(path=table))
+
+    assert raw.names == (sar,)
+    assert (len(raw.sar_profile.bands), len(raw.optical_profile.bands)) == n_bands
+    assert (raw.sar_profile.dtype, raw.optical_profile.dtype) == dtypes
+    assert raw.georeference(0)[0] == crs
+    assert pairs.radiometry.sar_scale == scale
+    window = PixelWindow(200, 100, 96, 128)
+    for name, image in ((sar, raw.read(0, window).sar), (optical, raw.read(0, window).optical)):
+        with rasterio.open(root / f"{name}.tif") as file:
+            values = file.read()[:, 200:296, 100:228].astype(np.float32)
+        valid = np.isfinite(values).all(axis=0)
+        np.testing.assert_array_equal(image.valid, valid)
+        np.testing.assert_array_equal(image.channels, np.where(valid, values, 0))
+    scaled = pairs.read(0).sar.channels
+    assert 0 <= scaled.min() < scaled.max() <= 1
+    assert "problems    none" in cli("data", "check", table).out
+
+
+def test_real_digital_numbers_without_georeference(cli, shared_data):
+    root = shared_data / "data" / "multispectral" / "desert-dn"
+    config = PairsConfig(path=root, place_pattern=r"(zone_\d+)_", bands_optical=(3, 1))
+    raw, pairs = open_raw_pairs(config), open_pairs(config)
+
+    assert len(raw) == 6
+    assert set(raw.places) == {"zone_9"}
+    assert (raw.sar_profile.bands, raw.optical_profile.bands) == (("VV",), ("B2", "B4"))
+    assert raw.optical_profile.dtype == "uint16"
+    assert raw.georeference(0)[0] is None
+    assert pairs.radiometry.sar_scale == "db"
+    assert raw.read(0).optical.channels.max() > 255
+    assert pairs.read(0).optical.channels.max() == 1
+    assert "problems    none" in cli("data", "check", root, "--set", "bands_sar=[1]").out
+
+
 def test_the_index_is_json_with_a_schema(cli, folder, tmp_path):
     cli("data", "pack", folder, "-o", tmp_path / "packed", "--shard-mb", "0.02")
     index = json.loads((tmp_path / "packed" / "index.json").read_text(encoding="utf-8"))
