@@ -67,8 +67,9 @@ def check_files(
         found = check(source, progress=progress)
         problems += [*of_sar, *of_optical, *found.problems]
         hints = found.hints
+    read = {path for pair in usable.pairs for path in pair.files}
+    problems += _damaged({path for pair in listing.pairs for path in pair.files}.union(listing.others) - read, progress)
     images = dict.fromkeys([*(path for pair in listing.pairs for path in (pair.sar, pair.optical)), *listing.others])
-    problems += _damaged(images.keys() - {path for pair in usable.pairs for path in pair.files}, progress)
     problems += _duplicates(images, progress)
     # Pairs may share a file.
     return Findings(len(usable.pairs), tuple(dict.fromkeys(problems)), hints)

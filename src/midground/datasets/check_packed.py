@@ -58,8 +58,8 @@ def _of_shards(folder: Path, index: Index, absent: dict[int, str], progress: Pro
             is_there = (folder / shard.file).exists()
             message = f"{absent[number]} Its {n_pairs} pair(s) were not read."
             problems.append(Problem(kind="unreadable" if is_there else "missing", message=message))
-        elif (message_of := altered_shard(folder, shard)) is not None:
-            problems.append(Problem(kind="unreadable", message=message_of))
+        elif (altered := altered_shard(folder, shard)) is not None:
+            problems.append(Problem(kind="unreadable", message=altered))
         progress("verifying shards", number + 1, len(index.shards))
     return problems
 

@@ -248,7 +248,8 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Mapping[st
             missing = [column for column in needed if column not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(
-                    f"{path}: the table has no column '{missing[0]}'; found: {', '.join(reader.fieldnames or ())}."
+                    f"{path}: the table has no column '{missing[0]}'; found: "
+                    f"{', '.join(reader.fieldnames or ('none',))}; name the columns in the first line."
                 )
             for row in reader:
                 yield reader.line_num, {column: value.strip() for column, value in row.items() if column}
