@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float32
 
 from midground.errors import InputError
 
+REPEATED_WITHIN = 1.0
+"""So close, in 8-bit values, lossy compression leaves the bands of a grey image that was saved as colour."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -60,6 +63,10 @@ class Image:
                 raise InputError(f"The valid mask has shape {valid.shape}, the image {mask.shape}.")
             mask &= valid.astype(bool)
         return cls(np.where(mask, channels, np.float32(0)), mask)
+
+    def is_repeated(self, within: float = 0.0) -> bool:
+        """Whether all channels hold the values of the first one, to within a difference."""
+        return bool((np.abs(self.channels[1:] - self.channels[:1]) <= within).all())
 
     def crop(self, top: int, left: int, height: int, width: int) -> Image:
         """Cut out a window that lies inside the image."""

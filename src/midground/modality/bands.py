@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midground.core.image import Image
+from midground.core.image import REPEATED_WITHIN, Image
 from midground.errors import InputError
 from midground.modality.base import Modality
 
@@ -29,8 +29,8 @@ _STACKS = {
 _MIN_DB_SHARE = 0.02
 _MIN_OPTICAL_BANDS = 3
 _N_DUAL_POL = 2
-_GREY_LEVELS = 2
-"""Bands of an 8-bit image that differ by no more hold one grey image: compression rounds them by a level or two."""
+_GREY_WITHIN = 1.5 * REPEATED_WITHIN
+"""Bands of a reduced image that differ by no more hold one grey image: reduction overshoots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def guess_modality(
     is_float = np.issubdtype(np.dtype(dtype), np.floating)
     if is_float and values.size and float((values < 0).mean()) > _MIN_DB_SHARE:
         return "sar", "taken as sar, since many of its values are negative, as decibels are"
-    if n_bands >= _MIN_OPTICAL_BANDS and not _is_grey(values, n_bands, dtype):
+    if n_bands >= _MIN_OPTICAL_BANDS and not _is_grey(sample, n_bands, dtype):
         return "optical", f"taken as optical, since it has {n_bands} bands"
     if n_bands == _N_DUAL_POL and is_float:
         return "sar", "taken as sar, since it has two bands of real numbers"
@@ -209,10 +209,10 @@ def _by_count(names: list[str], n_bands: int, wanted: tuple[str, ...], modality:
     return None
 
 
-def _is_grey(values: np.ndarray, n_bands: int, dtype: str) -> bool:
-    """Whether a file holds a grey image in three bands of 8 bit, one a row of ``values``."""
-    is_colour_format = len(values) == n_bands == len(_RGB) and dtype == "uint8"
-    return is_colour_format and values.size > 0 and float(np.ptp(values, axis=0).max()) <= _GREY_LEVELS
+def _is_grey(sample: Image, n_bands: int, dtype: str) -> bool:
+    """Whether a file holds a grey image in three bands of 8 bit, all of which are in the sample."""
+    is_colour_format = sample.n_channels == n_bands == len(_RGB) and dtype == "uint8"
+    return is_colour_format and sample.is_repeated(_GREY_WITHIN)
 
 
 def _words(description: str | None) -> list[str]:

@@ -134,8 +134,8 @@ def colours(spread: float) -> Image:
     ("n_bands", "dtype", "spread", "modality"),
     [
         (3, "uint8", 0, None),
-        (3, "uint8", 2, None),
-        (3, "uint8", 3, "optical"),
+        (3, "uint8", 1, None),
+        (3, "uint8", 2, "optical"),
         (3, "uint16", 0, "optical"),
         (4, "uint8", 0, "optical"),
     ],
