@@ -114,7 +114,7 @@ def match(
             chosen, mapper = choose_mapper(model, {} if is_all else wanted)
             pair = map_pair(sources, inputs, mapper, progress)
             found = match_pair(pair, matchers, excuses, wanted, kind=transform, seed=seed, progress=progress)  # type: ignore[arg-type]
-        facts = {"model": chosen, "seed": seed, "inputs": dataclasses.asdict(pair.inputs)}
+        facts = {"model": chosen, "seed": seed, "inputs": pair.read_as()}
         documents = [one.to_dict() | {"matcher": name} | facts for name, one in found.items()]
         comparison = {"schema": COMPARISON_SCHEMA, "matchers": documents, "left_out": left_out}
         described = comparison if is_comparison else documents[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,10 @@ class MappedPair:
     """How both were read."""
     seconds: float
     """Time spent on mapping."""
+
+    def read_as(self) -> dict[str, object]:
+        """How both were read, as plain values for JSON."""
+        return asdict(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
