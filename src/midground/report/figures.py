@@ -29,6 +29,7 @@ _ENLARGED_PX = 512
 _GAP_PX = 12
 _SCREEN_RATIO = 1.5
 _EMPTY_COST = 3.0
+"""Weight of the share of places left empty against the logarithm of how far the shape is from a screen's."""
 _HEADER_PX = 30
 _FONT, _FONT_SCALE, _MIN_FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0.35
 _MIN_WIDTH_PX = 360
