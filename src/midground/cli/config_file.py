@@ -17,6 +17,8 @@ from pydantic_core import ErrorDetails
 from midground.errors import ConfigError, InputError, MidgroundError, unknown_name
 
 Config = TypeVar("Config")
+_EXPECTED = {"tuple_type": "a list in brackets is expected, such as [0.7, 1.4]"}
+"""By pydantic's type of error, where its own words name what YAML does not have."""
 
 
 def resolve_config(
@@ -155,7 +157,8 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
         ]
         if choices and isinstance(found, str):
             raise ConfigError(f"{where}{unknown_name(key, found, choices)}") from error
-        raise ConfigError(f"{where}setting '{key}': {errors[0]['msg']}, found {found!r}.") from error
+        words = _EXPECTED.get(errors[0]["type"], errors[0]["msg"])
+        raise ConfigError(f"{where}setting '{key}': {words}, found {found!r}.") from error
 
 
 def _of_named_alternative(errors: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -173,5 +176,5 @@ def _all_keys(tree: object) -> set[str]:
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f" Did you mean '{nearest[0]}'?" if nearest else ""

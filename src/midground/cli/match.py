@@ -11,18 +11,20 @@ import typer
 
 from midground.cli import options
 from midground.cli.exits import EXIT_REJECTED
-from midground.cli.matches import Found, MappedPair, build_matchers, map_pair, match_pair
+from midground.cli.matches import Found, MappedPair, build_matchers, choose_mapper, map_pair, match_pair, wanted_by
 from midground.cli.outputs import all_or_none, write_text
 from midground.cli.progress import progress_bars
 from midground.cli.results import STDOUT
+from midground.cli.summary import read_and_written
 from midground.cli.tables import aligned
+from midground.errors import ConfigError
 
 if TYPE_CHECKING:
     from midground.matching.configs import MatcherConfig
 
 COMPARISON_SCHEMA = "midground/match-comparison/1"
 ALL = "all"
-_PANEL_PX = 450
+_PANEL_PX = 512
 
 
 def match(
@@ -45,7 +47,15 @@ def match(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE|-", help="Matches as JSON; - is standard output.")
     ] = None,
-    model: options.ModelOption = "default",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FOLDER",
+            help="Shared modality: a name of 'midground models list', a bundle's folder, structure, or none (raw "
+            "grey); if omitted, what the matcher was trained on, else default.",
+        ),
+    ] = None,
     transform: Annotated[
         str, typer.Option("--transform", metavar="KIND", help="translation, similarity, affine or homography.")
     ] = "affine",
@@ -59,7 +69,8 @@ def match(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the matcher, for instance ratio=0.9; of several, sift.ratio=0.9; repeatable.",
+            help="A setting of the matcher, for instance ratio=0.9 or sift.ratio=0.9, as it must be with several; "
+            "repeatable.",
         ),
     ] = None,
     allow_download: Annotated[
@@ -72,15 +83,15 @@ def match(
     """Match MOVING to FIXED pixel by pixel, whatever their georeference; exit 3 if no transform is supported."""
     from midground.cli.config_file import resolve_config
     from midground.core.transforms import TRANSFORM_KINDS
-    from midground.modality.mappers import build_mapper
     from midground.registration.config import InputConfig
     from midground.registration.save import as_json
 
     configs = _configs(matcher, settings or (), allow_download=allow_download)
     # With `all`, a matcher that cannot be had is left out; one that was named is needed.
     left_out: dict[str, str] = {}
-    excuses = left_out if matcher == ALL else None
-    is_comparison = matcher == ALL or len(configs) > 1
+    is_all = matcher.strip() == ALL
+    excuses = left_out if is_all else None
+    is_comparison = len(configs) > 1
     options.require_known("transform", transform, TRANSFORM_KINDS)
     if output is not None:
         options.require_known("picture format", output.suffix.lower(), (".jpg", ".png"))
@@ -99,9 +110,12 @@ def match(
         listing = None if json_file is None or is_stdout_taken else outputs.add(json_file)
         with progress_bars(quiet=quiet) as progress:
             matchers = build_matchers(configs, excuses)
-            pair = map_pair(sources, inputs, build_mapper(model), progress)
-            found = match_pair(pair, matchers, excuses, kind=transform, seed=seed, progress=progress)  # type: ignore[arg-type]
-        documents = [one.to_dict() | {"matcher": name, "model": model, "seed": seed} for name, one in found.items()]
+            wanted = wanted_by({name: configs[name] for name in matchers})
+            chosen, mapper = choose_mapper(model, {} if is_all else wanted)
+            pair = map_pair(sources, inputs, mapper, progress)
+            found = match_pair(pair, matchers, excuses, wanted, kind=transform, seed=seed, progress=progress)  # type: ignore[arg-type]
+        facts = {"model": chosen, "seed": seed, "inputs": pair.read_as()}
+        documents = [one.to_dict() | {"matcher": name} | facts for name, one in found.items()]
         comparison = {"schema": COMPARISON_SCHEMA, "matchers": documents, "left_out": left_out}
         described = comparison if is_comparison else documents[0]
         if picture is not None:
@@ -111,21 +125,29 @@ def match(
     if is_stdout_taken:
         typer.echo(as_json(described))
     if not quiet:
-        summary = _comparison(found, left_out) if is_comparison else [_summary(*found.values())]
-        typer.echo("\n".join([*summary, *map(str, outputs)]), err=is_stdout_taken)
+        lines = _comparison(found, left_out) if is_comparison else [_summary(*found.values())]
+        if model is None and chosen in wanted.values():
+            lines.append(f"Mapped with '{chosen}', which {', '.join(wanted)} was trained on; --model names another.")
+        lines += read_and_written(pair.inputs, list(outputs))
+        typer.echo("\n".join(lines), err=is_stdout_taken)
     return _conclude(found)
 
 
 def _configs(matcher: str, settings: Sequence[str], *, allow_download: bool) -> dict[str, MatcherConfig]:
-    """Settings of every matcher that is named; ``KEY=VALUE`` for one matcher, ``NAME.KEY=VALUE`` for several."""
+    """Settings of every matcher that is named: ``NAME.KEY=VALUE``, of a single one ``KEY=VALUE`` too."""
     from midground.matching.registry import MATCHERS
 
-    if matcher in MATCHERS:
-        return {matcher: _config(matcher, settings, allow_download=allow_download)}
-    names = list(MATCHERS if matcher == ALL else dict.fromkeys(matcher.split(",")))
+    names = list(dict.fromkeys(name.strip() for name in matcher.split(",")))
     for name in names:
         options.require_known("matcher", name, [*MATCHERS, ALL])
-    own = options.settings_by_name("matcher", settings, names)
+    if ALL in names:
+        if len(names) > 1:
+            raise ConfigError(f"--matcher takes {ALL} alone, or names with commas between; found '{matcher}'.")
+        names = list(MATCHERS)
+    if len(names) == 1:
+        own = {names[0]: [setting.removeprefix(f"{names[0]}.") for setting in settings]}
+    else:
+        own = options.settings_by_name("matcher", settings, names)
     return {name: _config(name, own[name], allow_download=allow_download) for name in names}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midground.errors import DependencyError, InputError, ModelError, RegistrationError
+from midground.errors import ConfigError, DependencyError, InputError, ModelError, RegistrationError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from midground.matching.configs import MatcherConfig
     from midground.modality.base import Mapper
     from midground.registration.config import InputConfig
+    from midground.registration.result import Inputs
 
 MATCHES_SCHEMA = "midground/matches/1"
 
@@ -33,8 +34,14 @@ class MappedPair:
     fixed: Image
     shown: tuple[Image, Image]
     """Moving and fixed, before mapping."""
+    inputs: Inputs
+    """How both were read."""
     seconds: float
     """Time spent on mapping."""
+
+    def read_as(self) -> dict[str, object]:
+        """How both were read, as plain values for JSON."""
+        return asdict(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ def map_pair(sources: Sequence[Path], inputs: Sequence[InputConfig], mapper: Map
         progress: Told about the windows mapped.
     """
     from midground.registration.inputs import open_sources
+    from midground.registration.result import Inputs
 
     (moving, fixed), (moving_config, fixed_config) = sources, inputs
     opened = open_sources(fixed, moving, (fixed_config, moving_config), mapper.inputs)
@@ -90,7 +98,9 @@ def map_pair(sources: Sequence[Path], inputs: Sequence[InputConfig], mapper: Map
     fixed_image, moving_image = (
         mapper.map(unit, source.modality, progress=progress) for unit, source in zip(units, opened, strict=True)
     )
-    return MappedPair(moving_image, fixed_image, (units[1], units[0]), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    read = Inputs(fixed=opened[0].info, moving=opened[1].info)
+    return MappedPair(moving_image, fixed_image, (units[1], units[0]), read, seconds)
 
 
 def build_matchers(configs: Mapping[str, MatcherConfig], left_out: dict[str, str] | None) -> dict[str, Matcher]:
@@ -117,10 +127,50 @@ def build_matchers(configs: Mapping[str, MatcherConfig], left_out: dict[str, str
     return matchers
 
 
+def wanted_by(configs: Mapping[str, MatcherConfig]) -> dict[str, str]:
+    """Mapper by matcher, of the matchers that were trained on images of a certain one.
+
+    Raises:
+        ModelError: The card of a matcher is missing or damaged.
+    """
+    from midground.matching.registry import wanted_mapper
+
+    wanted = {name: wanted_mapper(config) for name, config in configs.items()}
+    return {name: mapper for name, mapper in wanted.items() if mapper is not None}
+
+
+def choose_mapper(given: str | None, wanted: Mapping[str, str]) -> tuple[str, Mapper]:
+    """The mapper that was asked for, else the one that all particular matchers want, else the default; with its name.
+
+    Args:
+        given: What the user named.
+        wanted: Mapper by matcher.
+
+    Raises:
+        ConfigError: No mapper has this name.
+        ModelError: Its bundle is damaged.
+    """
+    from midground.modality.mappers import build_mapper
+
+    mappers = set(wanted.values())
+    if given is not None or len(mappers) != 1:
+        name = "default" if given is None else given
+        return name, build_mapper(name)
+    (name,) = mappers
+    try:
+        return name, build_mapper(name)
+    except ConfigError as error:
+        raise ConfigError(
+            f"The matcher '{next(iter(wanted))}' was trained on images of '{name}', and no model has this name here; "
+            "give the folder of its bundle as --model."
+        ) from error
+
+
 def match_pair(
     pair: MappedPair,
     matchers: Mapping[str, Matcher],
     left_out: dict[str, str] | None,
+    wanted: Mapping[str, str],
     *,
     kind: TransformKind,
     seed: int,
@@ -132,6 +182,7 @@ def match_pair(
         pair: The images.
         matchers: By name.
         left_out: Takes the reason of each one that does not take these images; None if every one is needed.
+        wanted: Mapper by matcher, for the message of one that does not take these images.
         kind: Transform to estimate.
         seed: Seed of the estimation.
         progress: Told about the matchers done.
@@ -145,9 +196,11 @@ def match_pair(
         try:
             found[name] = _match(pair, matcher, kind=kind, seed=seed)
         except InputError as error:
+            remedy = f" (--model {wanted[name]})." if name in wanted else "."
+            reason = str(error).removesuffix(".") + remedy
             if left_out is None:
-                raise
-            left_out[name] = str(error)
+                raise InputError(reason) from error
+            left_out[name] = reason
     return found
 
 

@@ -49,6 +49,15 @@ PairsSettingsOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
 ]
+TrainSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance epochs=20; repeatable."),
+]
+MaxMinutesOption = Annotated[
+    float | None,
+    typer.Option("--max-minutes", metavar="N", help="Stop after so many minutes, more than 0; --resume goes on."),
+]
+AcceleratorOption = Annotated[str, typer.Option("--accelerator", metavar="NAME", help="auto, cpu or gpu.")]
 MethodSettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),

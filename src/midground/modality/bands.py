@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midground.core.image import Image
+from midground.core.image import REPEATED_WITHIN, Image
 from midground.errors import InputError
 from midground.modality.base import Modality
 
@@ -29,6 +29,8 @@ _STACKS = {
 _MIN_DB_SHARE = 0.02
 _MIN_OPTICAL_BANDS = 3
 _N_DUAL_POL = 2
+_GREY_WITHIN = 1.5 * REPEATED_WITHIN
+"""Bands of a reduced image that differ by no more hold one grey image: reduction overshoots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +113,13 @@ def guess_modality(
         descriptions: One per band.
         n_bands: Number of bands.
         dtype: Data type in the file.
-        sample: Raw values of some of its pixels.
+        sample: Raw values of some of its pixels: of the first band, or of all three where equal bands would tell a
+            grey image saved in colour, which may be of either modality.
 
     Returns:
         The modality, or None where nothing tells; and the reason as a sentence.
     """
-    described = _described_modalities(descriptions)
+    described = described_modalities(descriptions)
     texts = ", ".join(text for text in descriptions if text)
     if len(described) > 1:
         return None, f"its bands are of both modalities ({texts})"
@@ -126,11 +129,22 @@ def guess_modality(
     is_float = np.issubdtype(np.dtype(dtype), np.floating)
     if is_float and values.size and float((values < 0).mean()) > _MIN_DB_SHARE:
         return "sar", "taken as sar, since many of its values are negative, as decibels are"
-    if n_bands >= _MIN_OPTICAL_BANDS:
+    if n_bands >= _MIN_OPTICAL_BANDS and not _is_grey(sample, n_bands, dtype):
         return "optical", f"taken as optical, since it has {n_bands} bands"
     if n_bands == _N_DUAL_POL and is_float:
         return "sar", "taken as sar, since it has two bands of real numbers"
     return None, "nothing in the file says whether it is SAR or optical"
+
+
+def described_modalities(descriptions: Sequence[str | None]) -> set[Modality]:
+    """Modalities that the descriptions of bands speak of, such as VV or red; empty if they say nothing."""
+    bands = {canonical_band(text) for text in descriptions} - {None}
+    found: set[Modality] = set()
+    if bands & set(_POLARISATIONS) or any(_SAR_WORDS & set(_words(text)) for text in descriptions):
+        found.add("sar")
+    if bands - set(_POLARISATIONS):
+        found.add("optical")
+    return found
 
 
 def check_modality(modality: Modality, descriptions: Sequence[str | None], *, name: str = "the image") -> None:
@@ -144,7 +158,7 @@ def check_modality(modality: Modality, descriptions: Sequence[str | None], *, na
     Raises:
         InputError: The bands are of the other modality.
     """
-    described = _described_modalities(descriptions)
+    described = described_modalities(descriptions)
     if described and modality not in described:
         texts = ", ".join(text for text in descriptions if text)
         raise InputError(
@@ -195,14 +209,10 @@ def _by_count(names: list[str], n_bands: int, wanted: tuple[str, ...], modality:
     return None
 
 
-def _described_modalities(descriptions: Sequence[str | None]) -> set[Modality]:
-    bands = {canonical_band(text) for text in descriptions} - {None}
-    found: set[Modality] = set()
-    if bands & set(_POLARISATIONS) or any(_SAR_WORDS & set(_words(text)) for text in descriptions):
-        found.add("sar")
-    if bands - set(_POLARISATIONS):
-        found.add("optical")
-    return found
+def _is_grey(sample: Image, n_bands: int, dtype: str) -> bool:
+    """Whether a file holds a grey image in three bands of 8 bit, all of which are in the sample."""
+    is_colour_format = sample.n_channels == n_bands == len(_RGB) and dtype == "uint8"
+    return is_colour_format and sample.is_repeated(_GREY_WITHIN)
 
 
 def _words(description: str | None) -> list[str]:

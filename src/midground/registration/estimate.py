@@ -51,7 +51,7 @@ def estimate_transform(
     """
     if len(matches) < MIN_MATCHES[kind]:
         raise TooFewMatchesError(
-            f"{len(matches)} matches were found; a transform of kind {kind} needs at least {MIN_MATCHES[kind]}.",
+            f"{_counted(len(matches))} found; a transform of kind {kind} needs at least {MIN_MATCHES[kind]}.",
             diagnostics={"n_matches": len(matches)},
         )
     transform = _sample(matches, kind, config)
@@ -59,8 +59,8 @@ def estimate_transform(
     needed = max(config.min_inliers, MIN_MATCHES[kind])
     if transform is None or int(inliers.sum()) < needed:
         raise NoConsensusError(
-            f"No {kind} transform is supported by {needed} of the {len(matches)} matches "
-            f"(the best has {int(inliers.sum())} within {config.threshold_px:g} px).",
+            f"{_counted(len(matches))} found; a transform of kind {kind} must be supported by at least {needed}, and "
+            f"the best one has {int(inliers.sum())} within {config.threshold_px:g} px.",
             diagnostics={"n_matches": len(matches), "n_inliers": int(inliers.sum())},
         )
     if config.refine:
@@ -122,6 +122,10 @@ def confidence_weight(score: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "
     """Weights from scores: proportional, with a floor so that no inlier is ignored."""
     weight: np.ndarray = 0.25 + np.clip(score, 0, 1)
     return weight
+
+
+def _counted(n_matches: int) -> str:
+    return "1 match was" if n_matches == 1 else f"{n_matches} matches were"
 
 
 def _sample(matches: Correspondences, kind: TransformKind, config: EstimateConfig) -> Transform | None:

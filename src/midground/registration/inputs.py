@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from midground.core.radiometry import SarScale, detect_sar_scale, log_floor, sce
 from midground.errors import InputError
 from midground.geo.grid import Grid
 from midground.geo.raster import RasterInfo, open_raster, read_native, read_on_grid
-from midground.modality.bands import check_modality, choose_bands, guess_modality
+from midground.modality.bands import check_modality, choose_bands, described_modalities, guess_modality
 from midground.modality.base import InputSpec, Mapper, Modality
 from midground.registration.coarse import MappedPair
 from midground.registration.config import InputConfig
 from midground.registration.result import InputInfo
 
 _OVERVIEW_PX = 1024
+_OPPOSITE: dict[Modality, Modality] = {"sar": "optical", "optical": "sar"}
 _STRETCHED_SPAN = 64
 """An 8-bit image whose percentiles span at least this many grey levels is taken as it is, 0 to 255."""
 
@@ -98,7 +99,7 @@ def open_sources(
     """
     rasters = (open_raster(fixed), open_raster(moving))
     dtypes = [raster.dtypes[0] for raster in rasters]
-    samples = [read_native(raster, raster.data_bands[:1], max_hw=256) for raster in rasters]
+    samples = [_sample(raster) for raster in rasters]
     guesses = [
         guess_modality(_descriptions(raster), len(raster.data_bands), dtype, sample)
         for raster, dtype, sample in zip(rasters, dtypes, samples, strict=True)
@@ -107,7 +108,7 @@ def open_sources(
     for raster, modality in zip(rasters, named, strict=True):
         if modality is not None:
             check_modality(modality, _descriptions(raster), name=str(raster.path))
-    modalities = settle_modalities(named, guesses)
+    modalities = _with_remedy(settle_modalities(named, guesses), rasters)
     fixed_source, moving_source = (
         _open(raster, modality, sentence, config, specs[modality], option)
         for raster, (modality, sentence), config, option in zip(rasters, modalities, configs, band_options, strict=True)
@@ -124,7 +125,6 @@ def settle_modalities(
     fixed image and SAR for the moving one.
     """
     known = [name if name is not None else guess for name, (guess, _) in zip(named, guesses, strict=True)]
-    opposite: dict[Modality, Modality] = {"sar": "optical", "optical": "sar"}
     usual: tuple[Modality, Modality] = ("optical", "sar")
     settled: list[tuple[Modality, str]] = []
     for index in (0, 1):
@@ -134,10 +134,21 @@ def settle_modalities(
         elif here is not None:
             settled.append((here, guesses[index][1]))
         elif other is not None:
-            settled.append((opposite[other], f"taken as {opposite[other]}, since the other image is {other}"))
+            settled.append((_OPPOSITE[other], f"taken as {_OPPOSITE[other]}, since the other image is {other}"))
         else:
             settled.append((usual[index], f"taken as {usual[index]}, since nothing in either file says what it is"))
     return settled
+
+
+def _with_remedy(
+    settled: Sequence[tuple[Modality, str]], rasters: Sequence[RasterInfo]
+) -> Iterator[tuple[Modality, str]]:
+    """Say how to name the modality where it was guessed without a description, and is that of the other image."""
+    (first, _), (second, _) = settled
+    for role, raster, (modality, sentence) in zip(("fixed", "moving"), rasters, settled, strict=True):
+        remedy = f", and so is the other image; --{role}-modality {_OPPOSITE[modality]} says otherwise"
+        is_open = sentence and not described_modalities(_descriptions(raster))
+        yield modality, sentence + remedy if first == second and is_open else sentence
 
 
 def array_source(array: Image, modality: Modality, config: InputConfig, dtype: str) -> Source:
@@ -205,6 +216,12 @@ def _resized(image: Image, hw: tuple[int, int]) -> Image:
     channels = np.stack([cv2.resize(channel, hw[::-1], interpolation=method) for channel in image.channels])
     valid = share >= 0.5
     return Image(np.where(valid, channels / np.maximum(share, 0.5), np.float32(0)).astype(np.float32), valid)
+
+
+def _sample(raster: RasterInfo) -> Image:
+    """Some pixels of the first band, of all three where they may be a grey image saved in colour."""
+    n_bands = 3 if len(raster.data_bands) == 3 and raster.dtypes[0] == "uint8" else 1
+    return read_native(raster, raster.data_bands[:n_bands], max_hw=256)
 
 
 def _open(

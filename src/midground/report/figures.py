@@ -23,10 +23,17 @@ _STRETCH_PERCENTILES = (1.0, 50.0, 99.0)
 _MIDDLE_TONE = 0.4
 _MIN_GAMMA = 0.45
 _MAX_SAMPLES = 250_000
-_MAX_LINES = 250
+_MAX_LINES = 60
+_ENLARGED_PX = 512
+"""Longest side up to which small images are enlarged where matches are drawn, px."""
 _GAP_PX = 12
 _SCREEN_RATIO = 1.5
+_EMPTY_COST = 3.0
+"""Weight of the share of places left empty against the logarithm of how far the shape is from a screen's."""
 _HEADER_PX = 30
+_FONT, _FONT_SCALE, _MIN_FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0.35
+_MIN_WIDTH_PX = 360
+"""Width that a title of matches needs."""
 _PAPER = (24, 27, 31)
 _INLIER = (46, 214, 107)
 _OUTLIER = (226, 62, 54)
@@ -117,8 +124,8 @@ def draw_matches(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw two images side by side and join their conjugate points.
 
-    Inliers are green with round ends; outliers are red, thinner, and end in a cross. Of more than 250 matches, a share
-    of both kinds is drawn, evenly spread over their order.
+    Inliers are green with round ends; outliers are red, thinner, and end in a cross. Of more than 60 matches, the same
+    share of both kinds is drawn, evenly spread over the moving image. Small images are enlarged by a whole factor.
 
     Args:
         moving: Shown on the left.
@@ -131,14 +138,19 @@ def draw_matches(
     Returns:
         An RGB picture.
     """
-    left, right = (_opaque(to_preview(image, max_px=max_px)) for image in (moving, fixed))
+    factor = max(1, min(max_px, _ENLARGED_PX) // max(*moving.hw, *fixed.hw))
+    left, right = (
+        _opaque(to_preview(image, max_px=max_px)).repeat(factor, axis=0).repeat(factor, axis=1)
+        for image in (moving, fixed)
+    )
     height = max(left.shape[0], right.shape[0])
     offset = np.array([left.shape[1] + _GAP_PX, _HEADER_PX])
-    canvas = np.full((height + _HEADER_PX, offset[0] + right.shape[1], 3), _PAPER, dtype=np.uint8)
+    width = max(int(offset[0]) + right.shape[1], _MIN_WIDTH_PX)
+    canvas = np.full((height + _HEADER_PX, width, 3), _PAPER, dtype=np.uint8)
     canvas[_HEADER_PX : _HEADER_PX + left.shape[0], : left.shape[1]] = left
-    canvas[_HEADER_PX : _HEADER_PX + right.shape[0], offset[0] :] = right
+    canvas[_HEADER_PX : _HEADER_PX + right.shape[0], offset[0] : offset[0] + right.shape[1]] = right
 
-    drawn = _spread(inliers)
+    drawn = _spread(matches.moving_xy, inliers)
     starts = _to_picture(matches.moving_xy, moving.hw, left.shape[:2]) + np.array([0, _HEADER_PX])
     ends = _to_picture(matches.fixed_xy, fixed.hw, right.shape[:2]) + offset
     overlay = canvas.copy()
@@ -148,7 +160,7 @@ def draw_matches(
     note = "" if len(drawn) == len(matches) else f" ({len(drawn)} drawn)"
     counts = f"{int(inliers.sum())} of {len(matches)} matches{note}"
     if title is None:
-        _write(canvas, "moving", 8)
+        _write(canvas[:, : offset[0]], "moving", 8)
         _write(canvas, f"fixed: inliers {counts}", int(offset[0]) + 8)
     else:
         _write(canvas, f"{title}: {counts}", 8)
@@ -167,11 +179,12 @@ def tile(panels: Sequence[UInt8[np.ndarray, "h w 3"]], *, n_columns: int | None 
 
     Args:
         panels: One or more, by row.
-        n_columns: Pictures in a row; so many that the whole is about as wide as a screen if omitted.
+        n_columns: Pictures in a row; so many that the whole is about as wide as a screen, with few places left empty,
+            if omitted.
     """
     height, width = (length + _GAP_PX for length in panels[0].shape[:2])
     if n_columns is None:
-        n_columns = min(len(panels), max(1, round(math.sqrt(_SCREEN_RATIO * len(panels) * height / width))))
+        n_columns = _columns(len(panels), height, width)
     n_rows = -(-len(panels) // n_columns)
     canvas = np.full((n_rows * height - _GAP_PX, n_columns * width - _GAP_PX, 3), _PAPER, dtype=np.uint8)
     for index, panel in enumerate(panels):
@@ -220,12 +233,35 @@ def _to_picture(
     return np.asarray((points_xy + 0.5) * factor_xy - 0.5)
 
 
-def _spread(inliers: np.ndarray) -> np.ndarray:
+def _spread(moving_xy: np.ndarray, inliers: np.ndarray) -> np.ndarray:
     """Indices of the matches to draw, both kinds thinned by the same share."""
-    share = min(1.0, _MAX_LINES / max(1, len(inliers)))
-    kinds = (np.flatnonzero(inliers), np.flatnonzero(~inliers))
-    picks = [kind[np.linspace(0, len(kind) - 1, int(len(kind) * share)).round().astype(int)] for kind in kinds]
-    return np.concatenate(picks)
+    n_drawn = min(_MAX_LINES, len(inliers))
+    kinds = np.flatnonzero(inliers), np.flatnonzero(~inliers)
+    n_inliers = math.ceil(len(kinds[0]) * n_drawn / max(1, len(inliers)))
+    counts = n_inliers, n_drawn - n_inliers
+    return np.concatenate([kind[_farthest(moving_xy[kind], n)] for kind, n in zip(kinds, counts, strict=True)])
+
+
+def _farthest(points_xy: np.ndarray, n: int) -> np.ndarray:
+    """Indices of points of which each lies as far as can be from those before it."""
+    chosen: list[int] = []
+    distance = np.full(len(points_xy), np.inf)
+    for _ in range(n):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(points_xy - points_xy[chosen[-1]], axis=1))
+        distance[chosen] = -1
+    return np.array(chosen, dtype=int)
+
+
+def _columns(n_panels: int, height: int, width: int) -> int:
+    """Panels in a row: the shape of a screen is weighed against places that are left empty."""
+
+    def cost(n_columns: int) -> float:
+        n_rows = -(-n_panels // n_columns)
+        shape = abs(math.log(n_columns * width / (n_rows * height) / _SCREEN_RATIO))
+        return shape + _EMPTY_COST * (1 - n_panels / (n_rows * n_columns))
+
+    return min(range(1, n_panels + 1), key=cost)
 
 
 def _draw_match(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, *, is_inlier: bool) -> None:
@@ -241,7 +277,18 @@ def _draw_match(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, *, is_in
 
 
 def _write(canvas: np.ndarray, text: str, left: int) -> None:
-    cv2.putText(canvas, text, (left, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _TEXT, thickness=1, lineType=cv2.LINE_AA)
+    """Write a line into the header, in smaller letters or cut off if it is too long for the rest of the width."""
+    room = canvas.shape[1] - left - 2
+
+    def length(text: str, scale: float) -> int:
+        return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])
+
+    scale = max(_MIN_FONT_SCALE, min(_FONT_SCALE, _FONT_SCALE * room / max(1, length(text, _FONT_SCALE))))
+    if length(text, scale) > room:
+        while text and length(f"{text}...", scale) > room:
+            text = text[:-1]
+        text = f"{text}..."
+    cv2.putText(canvas, text, (left, 20), _FONT, scale, _TEXT, thickness=1, lineType=cv2.LINE_AA)
 
 
 def write_picture(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from midground.cli.config_file import read_yaml, resolve_config
 from midground.errors import ConfigError, InputError
 from midground.registration.config import RegisterConfig
+from midground.training.matcher.config import MatcherTrainConfig
 
 
 def test_order_is_defaults_file_set_options(tmp_path: Path) -> None:
@@ -44,6 +45,7 @@ def test_values_keep_their_types() -> None:
         (["search_m=-1"], "search_m must be positive, found -1"),
         (["template.spacing_px=0"], "spacing_px must be 1 or more, found 0"),
         (["fixed.bands=[0]"], "Bands are counted from 1"),
+        (["fixed.bands=4"], r"setting 'fixed.bands': a list in brackets is expected, such as \[0.7, 1.4\], found 4"),
         (["seed"], "--set takes KEY=VALUE"),
         (["seed=[1"], "the value is not YAML"),
         (["seed.x.y=1", "seed.x=1"], "setting 'seed'"),
@@ -53,6 +55,11 @@ def test_values_keep_their_types() -> None:
 def test_wrong_settings_are_refused(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve_config(RegisterConfig, settings=settings)
+
+
+def test_only_names_that_are_close_are_offered() -> None:
+    with pytest.raises(ConfigError, match=r"^unknown setting 'n_channels'\. Known: name, "):
+        resolve_config(MatcherTrainConfig, settings=["n_channels=3"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,14 @@ from midground.matching.configs import SiftConfig, TemplateConfig
 from midground.matching.registry import MATCHERS
 
 
-def test_settings_of_one_matcher_have_no_prefix():
-    assert _configs("sift", ["ratio=0.9"], allow_download=False) == {"sift": SiftConfig(ratio=0.9)}
+@pytest.mark.parametrize("names", ["sift", " sift", "sift,sift"])
+@pytest.mark.parametrize("setting", ["ratio=0.9", "sift.ratio=0.9"])
+def test_settings_of_one_matcher_may_name_it(names, setting):
+    assert _configs(names, [setting], allow_download=False) == {"sift": SiftConfig(ratio=0.9)}
 
 
 def test_settings_of_several_name_theirs():
-    configs = _configs("template,sift,template", ["sift.ratio=0.9", "template.search_px=8"], allow_download=False)
+    configs = _configs("template, sift,template", ["sift.ratio=0.9", "template.search_px=8"], allow_download=False)
 
     assert list(configs) == ["template", "sift"]
     assert configs == {"template": TemplateConfig(search_px=8), "sift": SiftConfig(ratio=0.9)}

@@ -5,10 +5,10 @@ from typing import get_args
 
 import pytest
 
-from midground.errors import ConfigError, DependencyError
+from midground.errors import ConfigError, DependencyError, ModelError
 from midground.matching.base import Matcher
-from midground.matching.configs import MatcherConfig, SiftConfig, TemplateConfig
-from midground.matching.registry import MATCHERS, build_matcher
+from midground.matching.configs import MatcherConfig, RomaSharedConfig, SiftConfig, TemplateConfig
+from midground.matching.registry import MATCHERS, build_matcher, wanted_mapper
 
 
 def test_every_config_has_its_row_under_its_own_name():
@@ -52,6 +52,13 @@ def test_a_missing_extra_names_the_pip_command(monkeypatch):
         build_matcher("xfeat")
 
     assert caught.value.extra == "matchers"
+
+
+def test_what_a_matcher_was_trained_on_is_on_its_card(tmp_path):
+    assert wanted_mapper(SiftConfig()) is None
+    assert wanted_mapper(RomaSharedConfig()) == "structure"
+    with pytest.raises(ModelError, match="no trained matcher"):
+        wanted_mapper(RomaSharedConfig(weights=tmp_path))
 
 
 def test_the_table_loads_no_backend():

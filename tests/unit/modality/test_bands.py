@@ -125,6 +125,28 @@ def test_modality_is_guessed(
     assert reason
 
 
+def colours(spread: float) -> Image:
+    grey = np.linspace(0, 200, 64).reshape(1, 8, 8)
+    return Image.from_array(np.rint(grey + np.linspace(0, spread, 3)[:, None, None]).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("n_bands", "dtype", "spread", "modality"),
+    [
+        (3, "uint8", 0, None),
+        (3, "uint8", 1, None),
+        (3, "uint8", 2, "optical"),
+        (3, "uint16", 0, "optical"),
+        (4, "uint8", 0, "optical"),
+    ],
+)
+def test_a_grey_image_saved_in_colour_may_be_either(
+    n_bands: int, dtype: str, spread: float, modality: Modality | None
+) -> None:
+    found, _ = guess_modality((None,) * n_bands, n_bands, dtype, colours(spread))
+    assert found == modality
+
+
 def test_a_wrong_modality_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"^a\.tif: named as optical, but its bands are described as VV, VH, which is sar"

@@ -186,7 +186,7 @@ def test_a_rejected_result_without_a_transform_is_still_a_result(optical, quick)
     assert result.verdict == "reject"
     assert result.fixed_from_moving is result.correction is result.expected_error_px is result.evidence is None
     assert result.n_matches == result.n_inliers == result.trust == result.coverage == 0
-    assert "supported by 30 of the" in result.reasons[0] or "matches were found" in result.reasons[0]
+    assert "matches were found" in result.reasons[0]
     assert result.previews.moving_after is None
     assert result.witnesses == ()
     json.dumps(result.to_dict(), allow_nan=False)

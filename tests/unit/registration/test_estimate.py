@@ -64,7 +64,8 @@ def test_the_result_depends_on_the_seed_alone(kind):
 def test_too_few_matches_are_counted_in_the_message(kind, n, needed):
     matches, _ = make_matches(TRUTH["affine"], n, 0)
     with pytest.raises(
-        TooFewMatchesError, match=f"^{n} matches were found; .* {kind} needs at least {needed}"
+        TooFewMatchesError,
+        match=f"^{n} match{' was' if n == 1 else 'es were'} found; .* {kind} needs at least {needed}",
     ) as found:
         estimate_transform(matches, kind)
     assert dict(found.value.diagnostics) == {"n_matches": n}
@@ -74,7 +75,10 @@ def test_too_few_matches_are_counted_in_the_message(kind, n, needed):
 def test_matches_without_a_common_transform_give_no_consensus(kind):
     rng = np.random.default_rng(3)
     matches = Correspondences(rng.uniform(0, 900, (12, 2)), rng.uniform(0, 900, (12, 2)), np.ones(12))
-    with pytest.raises(NoConsensusError, match=rf"No {kind} transform is supported by 8 of the 12 matches") as found:
+    message = (
+        rf"^12 matches were found; a transform of kind {kind} must be supported by at least 8, and the best one has"
+    )
+    with pytest.raises(NoConsensusError, match=message) as found:
         estimate_transform(matches, kind, EstimateConfig(min_inliers=8))
     assert found.value.diagnostics["n_matches"] == 12
     assert found.value.diagnostics["n_inliers"] < 8

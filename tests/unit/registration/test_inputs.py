@@ -76,6 +76,29 @@ def sar(rendered):
     return rendered().sar.channels[:, :128, :128]
 
 
+def test_a_grey_image_in_colour_is_what_the_other_image_is_not(write, optical):
+    colour = np.clip(optical / optical.max() * 255, 1, 255).astype(np.uint8)
+    grey = np.repeat(colour[:1], 3, axis=0)
+    grey[1, ::7, ::5] += grey[1, ::7, ::5] < 255
+    colour_file, grey_file = write("colour.tif", colour), write("grey.tif", grey)
+    fixed, moving = open_sources(grey_file, colour_file, PLAIN, SPECS)
+    assert (fixed.modality, moving.modality) == ("sar", "optical")
+    assert fixed.assumptions[0] == "taken as sar, since the other image is optical"
+
+
+def test_two_images_of_one_modality_name_the_option_that_says_otherwise(write, optical):
+    files = write("a.tif", optical), write("b.tif", optical)
+    fixed, moving = open_sources(*files, PLAIN, SPECS)
+    guessed = "taken as optical, since it has 3 bands, and so is the other image"
+    assert fixed.assumptions[0] == f"{guessed}; --fixed-modality sar says otherwise"
+    assert moving.assumptions[0] == f"{guessed}; --moving-modality sar says otherwise"
+    _, moving = open_sources(*files, (InputConfig(), InputConfig(modality="optical")), SPECS)
+    assert not any("otherwise" in text for text in moving.assumptions)
+    described = write("c.tif", optical, names=("red", "green", "blue"))
+    _, moving = open_sources(files[0], described, PLAIN, SPECS)
+    assert moving.assumptions[0] == "taken as optical, since its bands are described as red, green, blue"
+
+
 def test_files_are_read_as_what_their_bands_say(write, optical, sar):
     fixed, moving = open_sources(
         write("o.tif", optical, names=("B02", "B03", "B04")), write("s.tif", sar, names=("VV",)), PLAIN, SPECS

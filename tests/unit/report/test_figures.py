@@ -99,10 +99,27 @@ def test_matches_are_green_if_they_support_the_transform_and_red_otherwise():
     both = draw_matches(ramp(), ramp(50, 70), matches, inliers)
     assert both.shape[2] == 3
     assert both.dtype == np.uint8
-    assert both.shape[1] == 60 + 12 + 70
     assert (green[..., 1] - green[..., 0]).max() > 100
     assert (green[..., 0] - green[..., 1]).max() < 60
     assert (red[..., 0] - red[..., 1]).max() > 100
+
+
+@pytest.mark.parametrize(("side_px", "shown_px"), [(70, 7 * 70), (256, 512), (300, 300), (600, 600), (1800, 900)])
+def test_small_images_are_enlarged_by_a_whole_factor(side_px, shown_px):
+    image = ramp(side_px, side_px)
+    blank = draw_matches(image, image, Correspondences.empty(), np.zeros(0, dtype=bool))
+    assert blank.shape == (30 + shown_px, 2 * shown_px + 12, 3)
+    assert blank[30:, :shown_px].max() == 255
+
+
+def test_a_match_is_drawn_at_its_place_in_the_enlarged_image():
+    image, place = ramp(256, 256), np.array([[100.0, 60.0]])
+    one = Correspondences(place, place, np.ones(1))
+    blank = draw_matches(image, image, Correspondences.empty(), np.zeros(0, dtype=bool))
+    drawn = draw_matches(image, image, one, np.ones(1, dtype=bool))
+    rows, columns = np.nonzero((drawn[30:] != blank[30:]).any(axis=2))
+    assert columns.min() + 3 == pytest.approx(2 * 100.5 - 0.5, abs=1.5)
+    assert rows.mean() == pytest.approx(2 * 60.5 - 0.5, abs=1)
 
 
 def test_no_matches_and_too_many_matches_are_drawn(monkeypatch):
@@ -114,18 +131,51 @@ def test_no_matches_and_too_many_matches_are_drawn(monkeypatch):
     assert np.abs(few.astype(int) - empty.astype(int)).sum() > 0
 
 
+@pytest.mark.parametrize(
+    ("n_inliers", "n_outliers", "expected"),
+    [(750, 250, (45, 15)), (1, 999, (1, 59)), (0, 100, (0, 60)), (7, 3, (7, 3))],
+)
+def test_lines_are_few_in_proportion_and_spread(n_inliers, n_outliers, expected):
+    points_xy = np.random.default_rng(0).uniform(0, 100, (n_inliers + n_outliers, 2))
+    inliers = np.arange(len(points_xy)) < n_inliers
+    drawn = figures._spread(points_xy, inliers)
+    assert len(set(drawn)) == len(drawn)
+    assert (inliers[drawn].sum(), (~inliers[drawn]).sum()) == expected
+    shown = points_xy[drawn[: expected[0]]]
+    if len(shown) > 30:
+        apart = np.linalg.norm(shown[:, None] - shown[None], axis=2) + 1e9 * np.eye(len(shown))
+        assert apart.min() > 8
+
+
 def test_a_title_heads_both_images_and_each_is_reduced():
-    inliers = np.zeros(40, dtype=bool)
-    plain = draw_matches(ramp(), ramp(), some_matches(40), inliers)
-    titled = draw_matches(ramp(), ramp(), some_matches(40), inliers, title="sift")
+    image, inliers = ramp(60, 600), np.zeros(40, dtype=bool)
+    plain = draw_matches(image, image, some_matches(40), inliers)
+    titled = draw_matches(image, image, some_matches(40), inliers, title="sift")
     assert titled.shape == plain.shape
     assert (titled[:30] != plain[:30]).any()
     assert (titled[30:] == plain[30:]).all()
-    assert draw_matches(ramp(), ramp(), some_matches(40), inliers, max_px=30).shape[1] == 30 + 12 + 30
+    assert draw_matches(image, image, some_matches(40), inliers, max_px=300).shape[1] == 300 + 12 + 300
+
+
+@pytest.mark.parametrize("width", [120, 192, 524])
+def test_a_title_fits_into_its_panel(width):
+    paper = titled(np.zeros((10, width, 4), np.uint8), "")[:30].astype(int)
+    for title in ("SAR", "optical, structure", "optical ROIs1158_spring_s2_1_p30 with a very long name " * 2):
+        ink = np.abs(titled(np.zeros((10, width, 4), np.uint8), title)[:30] - paper).sum(axis=(0, 2))
+        assert ink.any()
+        assert not ink[-2:].any()
+
+
+def test_a_title_fits_over_narrow_images():
+    tall = ramp(600, 40)
+    picture = draw_matches(tall, tall, some_matches(40), np.ones(40, dtype=bool), title="roma-shared, inliers")
+    assert picture.shape[1] == 360
+    assert not (picture[:30, -2:] != picture[0, 0]).any()
 
 
 @pytest.mark.parametrize(
-    ("n_panels", "rows_columns"), [(1, (1, 1)), (2, (2, 1)), (4, (2, 2)), (5, (3, 2)), (6, (3, 2)), (8, (3, 3))]
+    ("n_panels", "rows_columns"),
+    [(1, (1, 1)), (2, (2, 1)), (3, (3, 1)), (4, (2, 2)), (5, (3, 2)), (6, (3, 2)), (8, (3, 3)), (9, (3, 3))],
 )
 def test_panels_fill_rows_one_after_the_other(n_panels, rows_columns):
     panels = [np.full((288, 524, 3), 100 + index, np.uint8) for index in range(n_panels)]
