@@ -26,8 +26,6 @@ UNTRAINED = {"dedode": "untrained_dedode"}
 MAX_BIAS_PX = {"roma-shared": 0.7}
 """Bias that is allowed where it is not a tenth of a pixel. The finest cells of the network are 2 px wide, and the mean
 over steps leans to the middle one; tests/integration/test_real_data.py holds it to less on real pairs."""
-SEES_OUTLINES = ("roma-shared",)
-"""Matchers that take the outline of the data for a feature: known, and no reason to hide it."""
 
 CONFIGS: dict[str, MatcherConfig] = {"template": TemplateConfig(search_px=16)}
 """Settings that differ from the defaults: the template matcher has to be told how far to search."""
@@ -234,13 +232,11 @@ def test_no_point_lies_in_a_hole(matcher, which):
     assert_sound(matcher.match(moving, fixed), moving, fixed)
 
 
-def test_the_edge_of_the_data_is_no_feature(matcher, request):
+def test_the_edge_of_the_data_is_no_feature(matcher):
     """Different textures behind the same mask: its outline must not match itself.
 
     Without a mask 1 to 2 % of the matches of such pairs lie within 2 px of each other, by chance.
     """
-    if request.node.callspec.params["matcher"] in SEES_OUTLINES:
-        request.applymarker(pytest.mark.xfail(reason="dense networks see outlines", strict=True))
     rows, columns = np.mgrid[:192, :192]
     valid = (rows - 96) ** 2 + (columns - 96) ** 2 > 60**2
     n_matches, n_unmoved = 0, 0

@@ -68,6 +68,6 @@ def shared_error_px(
 
 def take_off(network: SharedRoma, error_px: Float64[np.ndarray, " 2"]) -> None:
     """Subtract an error from all matches of a network, in its last layer."""
-    refiner = network.refiners[str(FINEST_STRIDE)]
+    bias = network.refiners[str(FINEST_STRIDE)].correction.head.bias
     with torch.no_grad():
-        refiner.head.bias[:2] -= torch.from_numpy(error_px / refiner.stride_px).to(refiner.head.bias)
+        bias[:2] -= torch.from_numpy(error_px / FINEST_STRIDE).to(bias)

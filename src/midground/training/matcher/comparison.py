@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from midground.errors import DependencyError
 from midground.training.matcher.agreement import Similarity
-from midground.training.matcher.cells import Cells, mean_around
+from midground.training.matcher.cells import Cells, mean_around, turned
 from midground.training.matcher.grids import centres_xy, sampled, steps_xy
 
 try:
@@ -34,30 +34,10 @@ _MIN_ENERGY = 0.1
 class LocalSearch:
     """How the neighbourhood of an expected place is compared."""
 
-    stride_px: int
-    """Side of a cell, and distance of places."""
     radius: int
     """Cells that are tried either way."""
     window_cells: int
     """Side of a window, odd."""
-
-
-def turned(image: Float[Tensor, "n c h w"], rotation: Float[Tensor, " n"], n_oriented: int) -> Float[Tensor, "n c h w"]:
-    """Channels as they would be, were the image turned; pixels stay where they are.
-
-    Args:
-        image: Images whose first ``n_oriented`` channels belong to orientations that divide a half turn evenly.
-        rotation: Angle of each, radians, from x to y.
-        n_oriented: 0 if channels stay what they are.
-    """
-    if n_oriented == 0:
-        return image
-    index = torch.arange(n_oriented, device=image.device, dtype=torch.float32)
-    apart = index[:, None] - index - (rotation / (math.pi / n_oriented))[:, None, None]
-    apart = apart - n_oriented * torch.round(apart / n_oriented)
-    mixing = (1 - apart.abs()).clamp_min(0)
-    oriented = (mixing @ image[:, :n_oriented].flatten(2)).unflatten(2, image.shape[-2:])
-    return torch.cat([oriented, image[:, n_oriented:]], 1)
 
 
 def windows_around(
@@ -84,35 +64,27 @@ def windows_around(
     return windows.unflatten(0, (n_pairs, n_turns))
 
 
-def local_correlation(
-    moving: Float[Tensor, "n c s s"],
-    fixed: Float[Tensor, "n c s s"],
-    around: Similarity,
-    search: LocalSearch,
-    n_oriented: int,
-) -> Float[Tensor, "n k g g"]:
+def local_correlation(moving: Cells, fixed: Cells, around: Similarity, search: LocalSearch) -> Float[Tensor, "n k g g"]:
     """Correlation of the window around each place of the moving image with those near where it is expected.
 
     Only cells count that hold data in both windows: the outline of one image is nothing that the other one shows.
 
     Args:
         moving: Mapped images.
-        fixed: Likewise.
+        fixed: Likewise, in cells of the same size.
         around: Where places are expected; the fixed image is resampled by it, so that windows lie in the same way.
-        search: Cells, steps and windows.
-        n_oriented: See ``turned``.
+        search: Steps and windows.
 
     Returns:
-        Normalised correlation, -1 to 1, of every step of ``steps_xy(search.radius, search.stride_px)``; zero around
+        Normalised correlation, -1 to 1, of every step of ``steps_xy(search.radius, moving.stride_px)``; zero around
         places without data.
     """
-    stride_px, radius, side = search.stride_px, search.radius, search.window_cells
-    cells, still = Cells.of(moving, stride_px), Cells.of(fixed, stride_px)
-    mine = torch.cat([turned(cells.contrast, around.rotation, n_oriented), cells.energy, cells.data], 1)
+    stride_px, radius, side = moving.stride_px, search.radius, search.window_cells
+    mine = torch.cat([moving.turned(around.rotation), moving.energy, moving.data], 1)
     height, width = mine.shape[-2:]
-    wider = functional.pad(cells.data, (radius,) * 4)
+    wider = functional.pad(moving.data, (radius,) * 4)
     places = around((centres_xy(wider, stride_px) - radius * stride_px).flatten(1)[None])
-    near = still.sampled(places.unflatten(2, wider.shape[-2:]), stride_px)
+    near = fixed.sampled(places.unflatten(2, wider.shape[-2:]))
     # Where the one's energy counts, the other has data, and the other way round.
     theirs = torch.cat([near.contrast, near.data, near.energy], 1)
     steps = [(row, column) for row in range(2 * radius + 1) for column in range(2 * radius + 1)]
@@ -120,7 +92,7 @@ def local_correlation(
     product = mine[:, None] * stepped
     sums = torch.cat([product[:, :, :-2].sum(2, keepdim=True), product[:, :, -2:]], 2)
     alike, seen, near_seen = mean_around(sums.flatten(1, 2), side).unflatten(1, (len(steps), 3)).unbind(2)
-    return alike / ((seen + _MIN_ENERGY) * (near_seen + _MIN_ENERGY)).sqrt() * cells.data
+    return alike / ((seen + _MIN_ENERGY) * (near_seen + _MIN_ENERGY)).sqrt() * moving.data
 
 
 def peak_xy(correlation: Float[Tensor, "n k g_h g_w"]) -> Float[Tensor, "n 2 g_h g_w"]:

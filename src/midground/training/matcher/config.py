@@ -31,8 +31,8 @@ class CompactConfig:
     """Largest rotation that the exported matcher follows, degrees; that of ``warp`` if omitted. It is not learned, so
     that training compares those of ``warp`` alone. It decides the matcher's time: 36 comparisons at 180, 7 at 30."""
     train_refiners: bool = True
-    """Whether the last layers of the refiners learn. Else they add nothing to the correlation of windows, which is more
-    exact than what a short training teaches them."""
+    """Whether refiners learn to correct what the correlation of windows says. Else they have no layers: windows alone
+    are more exact than what a short training teaches."""
 
     def __post_init__(self) -> None:
         require(self.n_oriented >= 0, f"network.n_oriented must be 0 or more, found {self.n_oriented}.")

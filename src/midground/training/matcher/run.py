@@ -209,25 +209,19 @@ def _network(config: MatcherTrainConfig, of: CompactConfig, n_channels: int) -> 
             f"network.n_oriented: '{config.model}' has {n_channels} channels, found {of.n_oriented}: 0 if none of them "
             "belongs to an orientation."
         )
-    shape = Shape(n_channels, of.n_oriented, config.warp.rotation_deg)
-    network = _started(config, shape)
-    for refiner in network.refiners.values():
-        refiner.head.requires_grad_(of.train_refiners)
-    return network
-
-
-def _started(config: MatcherTrainConfig, shape: Shape) -> SharedRoma:
+    shape = Shape(n_channels, of.n_oriented, config.warp.rotation_deg, of.train_refiners)
     if config.init_from is None:
         return SharedRoma(shape, xfeat_network())
-    network, facts = load_network(Path(config.init_from))
-    if facts["model"] != config.model or (network.shape.n_channels, network.shape.n_oriented) != shape[:2]:
+    before, facts = load_network(Path(config.init_from))
+    if facts["model"] != config.model or before.shape[:2] != shape[:2]:
         raise ConfigError(
-            f"init_from: {config.init_from}: was trained on {network.shape.n_channels} channels of '{facts['model']}' "
-            f"({network.shape.n_oriented} oriented), and these settings name '{config.model}' with {shape.n_channels} "
+            f"init_from: {config.init_from}: was trained on {before.shape.n_channels} channels of '{facts['model']}' "
+            f"({before.shape.n_oriented} oriented), and these settings name '{config.model}' with {shape.n_channels} "
             f"({shape.n_oriented})."
         )
-    # Which rotations are compared is not learned.
-    network.shape = shape
+    network = SharedRoma(shape)
+    # Layers that only one of them has stay as they are.
+    network.load_state_dict(before.state_dict(), strict=False)
     return network
 
 

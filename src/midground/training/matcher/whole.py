@@ -13,7 +13,6 @@ from jaxtyping import Float
 from midground.errors import DependencyError
 from midground.training.matcher.agreement import Similarity
 from midground.training.matcher.cells import Cells
-from midground.training.matcher.comparison import turned
 from midground.training.matcher.grids import centres_xy
 
 try:
@@ -24,16 +23,12 @@ except ImportError as error:
 
 _MIN_OVERLAP = 0.06
 """Smallest part of an image that has to overlap with the other one."""
+_N_AROUND, _AROUND_CELLS = 12, (6.0, 10.0)
+"""A peak of likeness is compared with so many shifts, at each of these distances: it is about five cells wide."""
 
 
 def whole_similarity(
-    moving: Float[Tensor, "n c s s"],
-    fixed: Float[Tensor, "n c s s"],
-    *,
-    stride_px: int,
-    rotations_deg: Sequence[float],
-    scales: Sequence[float],
-    n_oriented: int,
+    moving: Cells, fixed: Cells, *, rotations_deg: Sequence[float], scales: Sequence[float]
 ) -> Similarity:
     """For each pair, the rotation, scale and shift of the highest correlation, to half a step of each.
 
@@ -41,44 +36,40 @@ def whole_similarity(
     happens to look alike nor a large overlap alone wins.
 
     Args:
-        moving: Mapped images, zero where there are no data.
-        fixed: Likewise.
-        stride_px: Side of the cells that are compared; shifts are multiples of it.
+        moving: Square mapped images; shifts are multiples of their cells.
+        fixed: Likewise, in cells of the same size.
         rotations_deg: Rotations that are tried, from x to y.
         scales: Scales that are tried, each with every rotation.
-        n_oriented: See ``turned``.
     """
-    n_pairs, side = int(moving.shape[0]), int(moving.shape[-1]) // stride_px
+    stride_px = moving.stride_px
+    n_pairs, side = int(moving.data.shape[0]), int(moving.data.shape[-1])
     # The circle around a square, so that no corner is lost as it turns; cells fall on cells where nothing is turned.
     seen = side + 2 * math.ceil((math.sqrt(2) - 1) / 2 * side)
     rotation, scale = (
-        torch.tensor(values, dtype=torch.float32, device=moving.device)
+        torch.tensor(values, dtype=torch.float32, device=moving.data.device)
         for values in zip(*((math.radians(turn), scale) for scale in scales for turn in rotations_deg), strict=True)
     )
     linear = scale[:, None, None] * torch.stack(
         [torch.stack([rotation.cos(), -rotation.sin()], 1), torch.stack([rotation.sin(), rotation.cos()], 1)], 1
     )
     middle_px = (side * stride_px - 1) / 2
-    around = centres_xy(moving.new_zeros(1, 1, seen, seen), stride_px).flatten(1) - (seen * stride_px - 1) / 2
+    around = centres_xy(moving.data.new_zeros(1, 1, seen, seen), stride_px).flatten(1) - (seen * stride_px - 1) / 2
     # The inverse of a similarity is its transpose, over the squared scale.
     places = linear.transpose(1, 2) @ around / scale[:, None, None].square() + middle_px
-    cells, still = Cells.of(moving, stride_px), Cells.of(fixed, stride_px)
     n_tried = len(rotation)
-    repeated = Cells(*(one.repeat_interleave(n_tried, 0) for one in (cells.contrast, cells.data)))
-    turns = repeated.sampled(places.unflatten(2, (seen, seen)).repeat(n_pairs, 1, 1, 1), stride_px)
+    turns = moving.repeated(n_tried).sampled(places.unflatten(2, (seen, seen)).repeat(n_pairs, 1, 1, 1))
 
     n = side + seen - 1
-    images = torch.cat([still.contrast, still.energy, still.data], 1)
-    kernels = turned(turns.contrast, rotation.repeat(n_pairs), n_oriented)
-    kernels = torch.cat([kernels, turns.energy, turns.data], 1)
-    still_spectrum = _spectrum(images, n)[:, None]
+    images = torch.cat([fixed.contrast, fixed.energy, fixed.data], 1)
+    kernels = torch.cat([turns.turned(rotation.repeat(n_pairs)), turns.energy, turns.data], 1)
+    fixed_spectrum = _spectrum(images, n)[:, None]
     spectra = _spectrum(kernels, n).unflatten(0, (n_pairs, n_tried))
     channels, energy, data = slice(-2), slice(-2, -1), slice(-1, None)
-    product, still_energy, energy_seen, shared = (
-        _correlation(still_spectrum[:, :, one], spectra[:, :, other], n)
+    product, fixed_energy, energy_seen, shared = (
+        _correlation(fixed_spectrum[:, :, one], spectra[:, :, other], n)
         for one, other in ((channels, channels), (energy, data), (data, energy), (data, data))
     )
-    alike = product / (still_energy.clamp_min(1) * energy_seen.clamp_min(1)).sqrt()
+    alike = product / (fixed_energy.clamp_min(1) * energy_seen.clamp_min(1)).sqrt()
     worth = torch.where(shared > _MIN_OVERLAP * side**2, alike * shared.clamp_min(0).sqrt(), -1)
     best = worth.flatten(1).argmax(1)
     chosen, row, column = best // n**2, best % n**2 // n, best % n
@@ -90,32 +81,52 @@ def whole_similarity(
     return Similarity(linear, shift)
 
 
-def overlap_likeness(
-    moving: Float[Tensor, "n c s s"],
-    fixed: Float[Tensor, "n c s s"],
-    transform: Similarity,
-    *,
-    stride_px: int,
-    n_oriented: int,
-) -> Float[Tensor, " n"]:
+def overlap_likeness(moving: Cells, fixed: Cells, transform: Similarity) -> Float[Tensor, " n"]:
     """How alike the images are under a transform: normalised correlation of all cells that overlap, times their number.
 
     Args:
-        moving: Mapped images, zero where there are no data.
-        fixed: Likewise.
+        moving: Mapped images.
+        fixed: Likewise, in cells of the same size.
         transform: Fixed from moving, px.
-        stride_px: Side of the cells.
-        n_oriented: See ``turned``.
     """
-    cells, still = Cells.of(moving, stride_px), Cells.of(fixed, stride_px)
-    places = transform(centres_xy(cells.data, stride_px).flatten(1)[None])
-    near = still.sampled(places.unflatten(2, cells.data.shape[-2:]), stride_px)
-    product = turned(cells.contrast, transform.rotation, n_oriented) * near.contrast
+    correlation, shared = _overlap(moving, fixed, transform)
+    return correlation * shared
+
+
+def distinctness(moving: Cells, fixed: Cells, transform: Similarity) -> Float[Tensor, " n"]:
+    """How far the likeness under a transform stands out from the likeness when it is shifted by some cells, any way.
+
+    Any two images have a transform under which they are most alike; only those of one place have a peak there.
+
+    Args:
+        moving: Mapped images.
+        fixed: Likewise, in cells of the same size.
+        transform: Fixed from moving, px.
+
+    Returns:
+        Difference of the normalised correlations, in standard errors of one of as many independent cells as overlap.
+    """
+    angles = torch.arange(_N_AROUND, device=moving.data.device) * (2 * math.pi / _N_AROUND)
+    ring = torch.stack([angles.cos(), angles.sin()], 1)
+    steps = torch.cat([ring.new_zeros(1, 2), *(cells * moving.stride_px * ring for cells in _AROUND_CELLS)])
+    n_pairs, n_steps = len(transform.linear), len(steps)
+    linear, shift = (one.repeat_interleave(n_steps, 0) for one in (transform.linear, transform.shift))
+    stepped = Similarity(linear, shift + steps.repeat(n_pairs, 1)[:, :, None])
+    correlation, shared = _overlap(moving.inner.repeated(n_steps), fixed.inner.repeated(n_steps), stepped)
+    correlation, shared = correlation.unflatten(0, (n_pairs, n_steps)), shared.unflatten(0, (n_pairs, n_steps))
+    return (correlation[:, 0] - correlation[:, 1:].amax(1)) * shared[:, 0].sqrt()
+
+
+def _overlap(moving: Cells, fixed: Cells, transform: Similarity) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Normalised correlation of all cells that overlap, and how many they are."""
+    places = transform(centres_xy(moving.data, moving.stride_px).flatten(1)[None])
+    near = fixed.sampled(places.unflatten(2, moving.data.shape[-2:]))
+    product = moving.turned(transform.rotation) * near.contrast
     alike, seen, near_seen, shared = (
         each.sum((1, 2, 3))
-        for each in (product, cells.energy * near.data, near.energy * cells.data, cells.data * near.data)
+        for each in (product, moving.energy * near.data, near.energy * moving.data, moving.data * near.data)
     )
-    return alike / (seen.clamp_min(1) * near_seen.clamp_min(1)).sqrt() * shared
+    return alike / (seen.clamp_min(1) * near_seen.clamp_min(1)).sqrt(), shared
 
 
 def _spectrum(images: Float[Tensor, "b c h w"], n: int) -> Float[Tensor, "b c 2 n m"]:

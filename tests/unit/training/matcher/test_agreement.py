@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from midground.training.matcher.agreement import Similarity, agreed  # noqa: E402
-from midground.training.matcher.comparison import turned  # noqa: E402
+from midground.training.matcher.cells import turned  # noqa: E402
 
 pytestmark = pytest.mark.extras
 

@@ -12,12 +12,12 @@ from midground.training.matcher.agreement import Similarity  # noqa: E402
 from midground.training.matcher.cells import Cells  # noqa: E402
 from midground.training.matcher.comparison import LocalSearch, local_correlation, peak_xy  # noqa: E402
 from midground.training.matcher.grids import steps_xy  # noqa: E402
-from midground.training.matcher.whole import overlap_likeness  # noqa: E402
+from midground.training.matcher.whole import distinctness, overlap_likeness  # noqa: E402
 
 pytestmark = pytest.mark.extras
 
 SIDE_PX, STRIDE_PX, CUT_PX = 160, 8, 96
-SEARCH = LocalSearch(STRIDE_PX, radius=2, window_cells=7)
+SEARCH = LocalSearch(radius=2, window_cells=7)
 
 
 def texture(n_channels: int = 4, side_px: int = SIDE_PX, seed: int = 5) -> torch.Tensor:
@@ -33,6 +33,10 @@ def cut(image: torch.Tensor) -> torch.Tensor:
     return kept
 
 
+def in_cells(image: torch.Tensor) -> Cells:
+    return Cells.of(image, STRIDE_PX)
+
+
 def shifted_by(x: float, y: float) -> Similarity:
     return Similarity(torch.eye(2)[None], torch.tensor([[[x], [y]]], dtype=torch.float32))
 
@@ -40,7 +44,7 @@ def shifted_by(x: float, y: float) -> Similarity:
 def test_contrast_is_even_and_without_mean() -> None:
     image = texture(side_px=480)
     image[..., 240:] = 0.3 * image[..., 240:] + 7
-    cells = Cells.of(image, STRIDE_PX)
+    cells = in_cells(image)
     assert cells.data.min() == 1
     for far in (cells.contrast[..., 10:20], cells.contrast[..., 40:50]):
         assert far.square().sum(1).mean().item() == pytest.approx(1, rel=0.3)
@@ -48,11 +52,11 @@ def test_contrast_is_even_and_without_mean() -> None:
 
 
 def test_cells_beyond_the_data_are_zero_and_say_so() -> None:
-    cells = Cells.of(cut(texture()), STRIDE_PX)
+    cells = in_cells(cut(texture()))
     n_cut = CUT_PX // STRIDE_PX
     assert cells.data.sum() == n_cut**2
     assert cells.contrast[..., n_cut:, :].abs().max() == 0
-    moved = cells.sampled(torch.full((1, 2, 1, 1), SIDE_PX - 1.0), STRIDE_PX)
+    moved = cells.sampled(torch.full((1, 2, 1, 1), SIDE_PX - 1.0))
     assert moved.data.item() == 0
     assert moved.contrast.abs().max() == 0
 
@@ -60,7 +64,7 @@ def test_cells_beyond_the_data_are_zero_and_say_so() -> None:
 def test_windows_at_an_outline_are_found_where_they_belong() -> None:
     """The fixed image goes on where the moving one ends: every window has to find its place, that at the border too."""
     image = texture()
-    found = local_correlation(cut(image), image, shifted_by(0, 0), SEARCH, n_oriented=0)
+    found = local_correlation(in_cells(cut(image)), in_cells(image), shifted_by(0, 0), SEARCH)
     n_cut = CUT_PX // STRIDE_PX
     inside = found[..., :n_cut, :n_cut]
     steps = steps_xy(SEARCH.radius, STRIDE_PX)[:, inside.argmax(1).flatten()]
@@ -75,7 +79,7 @@ def test_likeness_grows_with_what_overlaps() -> None:
     n_cells = (SIDE_PX // STRIDE_PX) ** 2
 
     def likeness(moving: torch.Tensor, x: float) -> float:
-        return overlap_likeness(moving, image, shifted_by(x, 0), stride_px=STRIDE_PX, n_oriented=0).item()
+        return overlap_likeness(in_cells(moving), in_cells(image), shifted_by(x, 0)).item()
 
     assert likeness(image, 0) == pytest.approx(n_cells, rel=1e-3)
     assert likeness(cut(image), 0) == pytest.approx((CUT_PX // STRIDE_PX) ** 2, rel=0.15)
@@ -85,10 +89,30 @@ def test_likeness_grows_with_what_overlaps() -> None:
 
 def test_likeness_knows_each_pair_of_a_batch() -> None:
     image = texture()
-    both = torch.cat([image, image])
+    both = in_cells(torch.cat([image, image]))
     transforms = Similarity(torch.eye(2).repeat(2, 1, 1), torch.tensor([[[0.0], [0.0]], [[24.0], [0.0]]]))
-    aligned, shifted = overlap_likeness(both, both, transforms, stride_px=STRIDE_PX, n_oriented=0).tolist()
+    aligned, shifted = overlap_likeness(both, both, transforms).tolist()
     assert aligned > 3 * abs(shifted)
+
+
+def test_only_images_of_one_place_have_a_distinct_peak() -> None:
+    image, other = texture(side_px=256), texture(side_px=256, seed=6)
+    moving, fixed = in_cells(torch.cat([image, image, image])), in_cells(torch.cat([image, image, other]))
+    shift = torch.tensor([[[0.0], [0.0]], [[56.0], [0.0]], [[0.0], [0.0]]])
+    right, wrong, unrelated = distinctness(moving, fixed, Similarity(torch.eye(2).repeat(3, 1, 1), shift)).tolist()
+    assert right > 0.5 * (256 / STRIDE_PX)
+    assert wrong < 2
+    assert unrelated < 2
+    nothing = in_cells(torch.zeros(1, 4, 256, 256))
+    assert distinctness(nothing, nothing, shifted_by(0, 0)).item() == 0
+
+
+def test_an_outline_that_both_images_show_is_no_peak() -> None:
+    outlined, other = (cut(texture(seed=seed)) for seed in (5, 6))
+    for image in (outlined, other):
+        image[..., :CUT_PX, CUT_PX - STRIDE_PX : CUT_PX] += 3
+        image[..., CUT_PX - STRIDE_PX : CUT_PX, :CUT_PX] += 3
+    assert distinctness(in_cells(outlined), in_cells(other), shifted_by(0, 0)).item() < 2
 
 
 def test_peaks_are_found_between_cells() -> None:

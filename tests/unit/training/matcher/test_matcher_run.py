@@ -98,12 +98,12 @@ def test_refiners_may_stay_as_they_are_and_the_export_compare_more_rotations(
     run(replace(config, epochs=1), tmp_path / "learning")
     network, _ = load_network(tmp_path / "still")
     learning, _ = load_network(tmp_path / "learning")
-    assert not any(weight.any() for refiner in network.refiners.values() for weight in refiner.head.parameters())
-    assert all(refiner.head.bias.any() for refiner in learning.refiners.values())
+    assert all(refiner.correction is None for refiner in network.refiners.values())
+    assert all(refiner.correction.head.bias.any() for refiner in learning.refiners.values())
     assert not torch.equal(network.trunk.block2[0].layer[0].weight, xfeat_network().block2[0].layer[0].weight)
     assert (network.shape.rotation_deg, learning.shape.rotation_deg) == (25.0, 5.0)
     card = json.loads((tmp_path / "still" / "matcher" / "card.json").read_text())
-    assert "rotations of up to 25 degrees are compared; the last layers of the refiners were left at" in card["recipe"]
+    assert "rotations of up to 25 degrees are compared; refiners compare windows alone" in card["recipe"]
 
 
 def test_an_interrupted_run_goes_on_with_the_same_pairs(

@@ -13,6 +13,7 @@ from midground.core.transforms import Transform  # noqa: E402
 from midground.matching.ground import standardised  # noqa: E402
 from midground.modality.structure import StructureMapper  # noqa: E402
 from midground.training.matcher.agreement import Similarity  # noqa: E402
+from midground.training.matcher.cells import Cells  # noqa: E402
 from midground.training.matcher.whole import whole_similarity  # noqa: E402
 
 pytestmark = pytest.mark.extras
@@ -32,9 +33,8 @@ def blurred_noise(side_px: int = SIDE_PX, seed: int = 3) -> np.ndarray:
 
 
 def found(moving: torch.Tensor, fixed: torch.Tensor) -> Similarity:
-    return whole_similarity(
-        moving, fixed, stride_px=STRIDE_PX, rotations_deg=ROTATIONS_DEG, scales=SCALES, n_oriented=9
-    )
+    cells = (Cells.of(image, STRIDE_PX, n_oriented=9) for image in (moving, fixed))
+    return whole_similarity(*cells, rotations_deg=ROTATIONS_DEG, scales=SCALES)
 
 
 def about_middle(rotation_deg: float, scale: float, shift_xy: tuple[float, float]) -> np.ndarray:
