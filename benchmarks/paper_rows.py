@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from command import names_of, run_script
 from pairs import CONFIGS, data_root, training_data
 
 from midground.cli.config_file import resolve_config
@@ -46,17 +47,17 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--rows", default=",".join(PRESETS))
+    parser.add_argument("--rows", type=names_of("row", PRESETS), default=",".join(PRESETS))
     parser.add_argument("--set", action="append", default=[], dest="changed")
     arguments = parser.parse_args()
     root = data_root(arguments.data)
-    for row in arguments.rows.split(","):
-        run = arguments.out / "runs" / row
-        options = RunOptions(max_minutes=arguments.minutes, tell_every_s=1e9)
-        done = train(settings(root, row, arguments.changed), run, options)
+    configs = {row: settings(root, row, arguments.changed) for row in arguments.rows}
+    for row, config in configs.items():
+        folder = arguments.out / "runs" / row
+        done = train(config, folder, RunOptions(max_minutes=arguments.minutes, tell_every_s=1e9))
         print(f"{row}: {done.n_steps} steps in {arguments.minutes:g} minutes", flush=True)
-        export_checkpoint(run / LAST, arguments.out / row)
+        export_checkpoint(folder / LAST, arguments.out / row)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from command import names_of, run_script
 from pairs import data_root, ombria_shift, usable_ombria
 
 from midground.bench.config import PROTOCOLS
@@ -224,16 +225,20 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--n", type=int, default=60)
     parser.add_argument("--warps", choices=("shift", *WARPS), default="shift")
-    parser.add_argument("--only", help="adapters, such as coregix or midground_register:affine; all if omitted")
+    adapters = [peer.adapter for peer in PEERS]
+    parser.add_argument(
+        "--only",
+        type=names_of("adapter", adapters),
+        default=",".join(adapters),
+        help="such as coregix,midground_register:affine; all if omitted",
+    )
     parser.add_argument("--timeout", type=int, default=300, help="longest time for a pair, s")
     arguments = parser.parse_args()
-    only = None if arguments.only is None else arguments.only.split(",")
-    if unknown := set(only or ()) - {peer.adapter for peer in PEERS}:
-        raise SystemExit(f"No adapter {', '.join(sorted(unknown))}; there are {', '.join(p.adapter for p in PEERS)}.")
+    pairs = list(protocol_pairs(arguments.warps, data_root(arguments.data), arguments.n))
     folder = CACHE / f"{arguments.warps}-{arguments.n}"
     folder.mkdir(parents=True, exist_ok=True)
     truths = {}
-    for name, optical, moving, truth in protocol_pairs(arguments.warps, data_root(arguments.data), arguments.n):
+    for name, optical, moving, truth in pairs:
         in_frame, frame_from_moving = framed(moving, optical.shape[1:])
         write_pair(folder, name, optical, in_frame)
         truths[name] = (truth, frame_from_moving, moving.hw)
@@ -249,7 +254,7 @@ def main() -> None:
         " | median px | failed | s/pair | peak MB | installed by |\n" + "|---" * (len(LIMITS_PX) + 6) + "|", flush=True
     )
     for peer in PEERS:
-        if only is not None and peer.adapter not in only:
+        if peer.adapter not in arguments.only:
             continue
         try:
             results = run_peer(environment(peer), peer, folder, protocol["names"])
@@ -261,4 +266,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from command import run_script
 
 from midground.bench.records import load, pair_file
 from midground.bench.scores import Run, find_runs, read_run
@@ -96,4 +97,4 @@ def mixed_axes() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
