@@ -1,7 +1,8 @@
 """The trained transformations of the paper's table 2 on ``ombria``, for ``midground reproduce``.
 
     python benchmarks/paper_rows.py --data FOLDER --out FOLDER [--minutes 8] [--rows pix2pix,lsgan] [--set K=V]
-    midground reproduce --data benchmarks/ombria-test.yaml --out FOLDER --model pix2pix=FOLDER/pix2pix ...
+    midground reproduce --data benchmarks/ombria-test.yaml --out FOLDER --model pix2pix=FOLDER/pix2pix \
+        --model lsgan=FOLDER/lsgan --model ours-1=FOLDER/ours-1 --model ours-2=FOLDER/ours-2
 
 FOLDER of ``--data`` holds ``data`` as for the other benchmarks. Each trains for the same time. Networks, criteria and
 augmentation are those of the presets in ``configs``; data, bands, steps, and the warm-up, which would outlast the time,

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
 from command import names_of, run_script
 from pairs import data_root, ombria_shift, usable_ombria
 
@@ -103,6 +104,7 @@ PEERS = (
     Peer("GEFolki 1.1.0, one line repaired", "gefolki", ("gefolki==1.1.0 scikit-image==0.26.0",)),
     Peer("OpenCV 5.0.0, SIFT", "opencv_sift", OPENCV),
     Peer("vismatch 1.4.0, sift-nn", "vismatch:sift-nn", VISMATCH),
+    Peer("vismatch 1.4.0, orb-nn", "vismatch:orb-nn", VISMATCH),
     Peer("vismatch 1.4.0, minima-roma", "vismatch:minima-roma", VISMATCH),
 )
 
@@ -133,7 +135,7 @@ def write_pair(folder: Path, name: str, optical: np.ndarray, moving: Image) -> N
     """The pair for the adapters, which do not see the truth: arrays, and GeoTIFFs on one grid."""
     sar = np.rint(moving.channels[0]).astype(np.uint8)
     np.savez(folder / f"{name}.npz", moving=sar, valid=moving.valid, fixed=optical)
-    grid = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(500_000, 5_000_000, 10, 10)}
+    grid = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
     grey = optical.mean(axis=0).astype(np.uint8)
     for role, image, nodata in (("moving", sar, None if moving.valid.all() else 0), ("fixed", grey, None)):
         height, width = image.shape
