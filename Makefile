@@ -64,7 +64,7 @@ type: setup ## Check the types
 arch: setup ## Check which module imports which
 	@$(BIN)/lint-imports
 
-bench: setup ## Measure speed and memory, and compare with what others reach
+bench: setup ## Measure time and memory, and what register finds of known shifts
 	@for name in scene_speed peers_shift known_shift; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 wheel-check: setup ## Build the wheel and try it in an empty environment

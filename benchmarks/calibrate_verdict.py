@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from command import run_script
 from pairs import data_root, us_paths, us_scenes, usable_ombria
 
 import midground as mg
@@ -124,4 +125,4 @@ def _logistic(x: np.ndarray, y: np.ndarray, *, ridge: float = 0.3) -> np.ndarray
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

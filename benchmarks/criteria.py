@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from command import names_of, run_script
 from matchability import WINDOWS_PX
 from pairs import CONFIGS, Ombria, data_root, training_data, vhr_aligned
 from torch import nn
@@ -73,7 +74,11 @@ def main() -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", default="3,12")
     budget.add_argument("--steps", help=f"multiples of {EPOCH_STEPS}, in place of minutes")
-    parser.add_argument("--criteria", default="correlation,grayscale,grayscale-detached,reconstruction")
+    parser.add_argument(
+        "--criteria",
+        type=names_of("criterion", CRITERIA),
+        default="correlation,grayscale,grayscale-detached,reconstruction",
+    )
     arguments = parser.parse_args()
     root = data_root(arguments.data)
     collections: dict[str, PairSource] = {
@@ -88,7 +93,7 @@ def main() -> None:
     for budget_text in (arguments.steps or arguments.minutes).split(","):
         n_steps = int(budget_text) if arguments.steps else None
         limit = None if arguments.steps else float(budget_text)
-        for criterion in arguments.criteria.split(","):
+        for criterion in arguments.criteria:
             config = settings(root, criterion, collection=arguments.train, n_steps=n_steps)
             start = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:
@@ -109,4 +114,4 @@ def row(data: str, criterion: str, minutes: float, n_steps: int, found: Matchabi
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

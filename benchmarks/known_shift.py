@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from command import run_script
 from pairs import data_root, us_paths, us_scenes
 
 import midground as mg
@@ -127,4 +128,4 @@ def moved_copy(path: Path, offset_px: np.ndarray) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from command import names_of, run_script
 from pairs import Ombria, data_root, us_paths, us_scenes, vhr_aligned
 
 from midground.core.image import Image
@@ -30,6 +31,7 @@ from midground.evaluation.side_by_side import mapper_by_name
 from midground.evaluation.windows import window_shifts_px
 from midground.modality.base import Mapper
 
+COLLECTIONS = ("ombria", "vhr", "us")
 WINDOWS_PX = (176, 128, 96, 64, 48)
 SCENE_WINDOW_PX = 512
 
@@ -39,21 +41,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
     parser.add_argument("--models", default="structure,default,structure+default")
-    parser.add_argument("--only", default="ombria,vhr,us")
+    parser.add_argument("--only", type=names_of("collection", COLLECTIONS), default=",".join(COLLECTIONS))
     parser.add_argument("--features", action="store_true")
     arguments = parser.parse_args()
     root = data_root(arguments.data)
     mappers = [mapper_by_name(name) for name in arguments.models.split(",")]
-    wanted = arguments.only.split(",")
-    if "ombria" in wanted:
+    if "ombria" in arguments.only:
         ombria = Ombria(root)
         windows(f"ombria test, {len(ombria)} pairs", ombria, mappers, wide=True)
         if arguments.features:
             features(ombria, mappers)
-    if "vhr" in wanted:
+    if "vhr" in arguments.only:
         vhr = vhr_aligned(root)
         windows(f"vhr-aligned, {len(vhr)} pairs", vhr, mappers)
-    if "us" in wanted:
+    if "us" in arguments.only:
         scenes(root, mappers)
 
 
@@ -114,4 +115,4 @@ def scenes(root: Path, mappers: Sequence[Mapper]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

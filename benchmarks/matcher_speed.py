@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from command import run_script
 from pairs import data_root, us_paths, us_scenes
 
 from midground.core.image import Image
@@ -81,4 +82,4 @@ def about_middle(rotation_deg: float) -> Transform:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

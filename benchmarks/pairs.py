@@ -44,6 +44,10 @@ def data_root(argument: str | None = None) -> Path:
 def usable_ombria(root: Path, split: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Pairs by name with under 10 % black optical pixels and some contrast, as (name, SAR, optical)."""
     folder = root / "ombria" / split
+    if not folder.is_dir():
+        raise SystemExit(
+            f"{folder}: not a folder; --data FOLDER, or MIDGROUND_SHARED, has to hold data/ombria/{split}."
+        )
     for path in sorted((folder / "sar").iterdir()):
         optical = _read(folder / "optical" / path.name)
         grey = optical.mean(axis=0)

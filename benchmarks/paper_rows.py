@@ -1,7 +1,8 @@
 """The trained transformations of the paper's table 2 on ``ombria``, for ``midground reproduce``.
 
     python benchmarks/paper_rows.py --data FOLDER --out FOLDER [--minutes 8] [--rows pix2pix,lsgan] [--set K=V]
-    midground reproduce --data benchmarks/ombria-test.yaml --out FOLDER --model pix2pix=FOLDER/pix2pix ...
+    midground reproduce --data benchmarks/ombria-test.yaml --out FOLDER --model pix2pix=FOLDER/pix2pix \
+        --model lsgan=FOLDER/lsgan --model ours-1=FOLDER/ours-1 --model ours-2=FOLDER/ours-2
 
 FOLDER of ``--data`` holds ``data`` as for the other benchmarks. Each trains for the same time. Networks, criteria and
 augmentation are those of the presets in ``configs``; data, bands, steps, and the warm-up, which would outlast the time,
@@ -15,6 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from command import names_of, run_script
 from pairs import CONFIGS, data_root, training_data
 
 from midground.cli.config_file import resolve_config
@@ -46,17 +48,17 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--rows", default=",".join(PRESETS))
+    parser.add_argument("--rows", type=names_of("row", PRESETS), default=",".join(PRESETS))
     parser.add_argument("--set", action="append", default=[], dest="changed")
     arguments = parser.parse_args()
     root = data_root(arguments.data)
-    for row in arguments.rows.split(","):
-        run = arguments.out / "runs" / row
-        options = RunOptions(max_minutes=arguments.minutes, tell_every_s=1e9)
-        done = train(settings(root, row, arguments.changed), run, options)
+    configs = {row: settings(root, row, arguments.changed) for row in arguments.rows}
+    for row, config in configs.items():
+        folder = arguments.out / "runs" / row
+        done = train(config, folder, RunOptions(max_minutes=arguments.minutes, tell_every_s=1e9))
         print(f"{row}: {done.n_steps} steps in {arguments.minutes:g} minutes", flush=True)
-        export_checkpoint(run / LAST, arguments.out / row)
+        export_checkpoint(folder / LAST, arguments.out / row)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
+from command import names_of, run_script
 from pairs import data_root, ombria_shift, usable_ombria
 
 from midground.bench.config import PROTOCOLS
@@ -102,6 +104,7 @@ PEERS = (
     Peer("GEFolki 1.1.0, one line repaired", "gefolki", ("gefolki==1.1.0 scikit-image==0.26.0",)),
     Peer("OpenCV 5.0.0, SIFT", "opencv_sift", OPENCV),
     Peer("vismatch 1.4.0, sift-nn", "vismatch:sift-nn", VISMATCH),
+    Peer("vismatch 1.4.0, orb-nn", "vismatch:orb-nn", VISMATCH),
     Peer("vismatch 1.4.0, minima-roma", "vismatch:minima-roma", VISMATCH),
 )
 
@@ -132,7 +135,7 @@ def write_pair(folder: Path, name: str, optical: np.ndarray, moving: Image) -> N
     """The pair for the adapters, which do not see the truth: arrays, and GeoTIFFs on one grid."""
     sar = np.rint(moving.channels[0]).astype(np.uint8)
     np.savez(folder / f"{name}.npz", moving=sar, valid=moving.valid, fixed=optical)
-    grid = {"crs": "EPSG:32633", "transform": rasterio.transform.from_origin(500_000, 5_000_000, 10, 10)}
+    grid = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
     grey = optical.mean(axis=0).astype(np.uint8)
     for role, image, nodata in (("moving", sar, None if moving.valid.all() else 0), ("fixed", grey, None)):
         height, width = image.shape
@@ -224,16 +227,20 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--n", type=int, default=60)
     parser.add_argument("--warps", choices=("shift", *WARPS), default="shift")
-    parser.add_argument("--only", help="adapters, such as coregix or midground_register:affine; all if omitted")
+    adapters = [peer.adapter for peer in PEERS]
+    parser.add_argument(
+        "--only",
+        type=names_of("adapter", adapters),
+        default=",".join(adapters),
+        help="such as coregix,midground_register:affine; all if omitted",
+    )
     parser.add_argument("--timeout", type=int, default=300, help="longest time for a pair, s")
     arguments = parser.parse_args()
-    only = None if arguments.only is None else arguments.only.split(",")
-    if unknown := set(only or ()) - {peer.adapter for peer in PEERS}:
-        raise SystemExit(f"No adapter {', '.join(sorted(unknown))}; there are {', '.join(p.adapter for p in PEERS)}.")
+    pairs = list(protocol_pairs(arguments.warps, data_root(arguments.data), arguments.n))
     folder = CACHE / f"{arguments.warps}-{arguments.n}"
     folder.mkdir(parents=True, exist_ok=True)
     truths = {}
-    for name, optical, moving, truth in protocol_pairs(arguments.warps, data_root(arguments.data), arguments.n):
+    for name, optical, moving, truth in pairs:
         in_frame, frame_from_moving = framed(moving, optical.shape[1:])
         write_pair(folder, name, optical, in_frame)
         truths[name] = (truth, frame_from_moving, moving.hw)
@@ -249,7 +256,7 @@ def main() -> None:
         " | median px | failed | s/pair | peak MB | installed by |\n" + "|---" * (len(LIMITS_PX) + 6) + "|", flush=True
     )
     for peer in PEERS:
-        if only is not None and peer.adapter not in only:
+        if peer.adapter not in arguments.only:
             continue
         try:
             results = run_peer(environment(peer), peer, folder, protocol["names"])
@@ -261,4 +268,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

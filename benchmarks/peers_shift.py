@@ -13,6 +13,7 @@ import argparse
 import time
 
 import numpy as np
+from command import run_script
 from pairs import Pair, data_root, ombria_shift
 
 import midground as mg
@@ -70,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,7 +1,13 @@
 """What the known defects of the paper's public code do to the numbers, on matches that ``midground bench`` kept.
 
-    midground bench predict benchmarks/ombria-test.yaml -o runs/bench --models none,structure \
-        --methods sift,template,content-blind --protocols identity,known-warp --workers 2
+    midground bench predict benchmarks/ombria-test.yaml -o runs/bench --limit 34 \
+        --models none --methods content-blind,sift,template
+    midground bench predict benchmarks/ombria-test.yaml -o runs/bench --limit 34 \
+        --models structure --methods sift,template,roma-shared
+    midground bench predict benchmarks/ombria-test.yaml -o runs/bench --limit 34 --protocols known-warp \
+        --models none --methods content-blind,register
+    midground bench predict benchmarks/ombria-test.yaml -o runs/bench --limit 34 --protocols known-warp \
+        --models structure --methods roma-shared
     python benchmarks/public_code_defects.py runs/bench
 
 For each run: the number as it should be, and as the defect makes it. The defects were read in the code that belongs to
@@ -14,6 +20,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from command import run_script
 
 from midground.bench.records import load, pair_file
 from midground.bench.scores import Run, find_runs, read_run
@@ -96,4 +103,4 @@ def mixed_axes() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

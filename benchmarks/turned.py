@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+from command import run_script
 from pairs import Ombria, data_root, vhr_aligned
 
 from midground.bench.config import PROTOCOLS
@@ -39,7 +40,7 @@ def eight_bit(image: Image) -> Image:
 
 
 def main() -> None:
-    """Print one line for each verdict, and shares of all pairs."""
+    """Print shares of all pairs, unless they are mismatched, and one line for each verdict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data")
     parser.add_argument("--n", type=int, default=34)
@@ -53,6 +54,8 @@ def main() -> None:
     warp = replace(PROTOCOLS[arguments.protocol], seed=SEED)
     model = None if arguments.model == "none" else arguments.model
     config = RegisterConfig(moving=InputConfig(sar_scale="8bit"), model=model)
+    if arguments.mismatched and len(pairs) < 2:
+        raise SystemExit("--mismatched: needs two pairs at least; raise --n.")
     errors, seconds, verdicts, in_expected, off_px = [], [], Counter[str](), [], []
     apart = len(pairs) // 2 if arguments.mismatched else 0
     for index, pair in enumerate(pairs):
@@ -70,7 +73,8 @@ def main() -> None:
             off_px += [f"{errors[-1]:.1f} ({result.verdict})"] if errors[-1] >= RIGHT_PX else []
         verdicts[f"{result.verdict}, {'right' if errors[-1] < RIGHT_PX else 'wrong'}"] += 1
     shares = ", ".join(f"{np.mean(np.array(errors) < limit):.2f} below {limit:g} px" for limit in (1, 3, 5))
-    print(f"{len(pairs)} pairs{', mismatched' if apart else ''}: {shares}; median {np.median(errors):.2f} px")
+    accuracy = "mismatched" if apart else f"{shares}; median {np.median(errors):.2f} px"
+    print(f"{len(pairs)} pairs: {accuracy}")
     print(f"{np.median(seconds):.1f} s a pair (median)")
     if in_expected:
         shares = ", ".join(f"{np.mean(np.array(in_expected) < times):.2f} within {times}" for times in (1, 2, 3))
@@ -81,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

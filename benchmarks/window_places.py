@@ -14,6 +14,7 @@ import argparse
 
 import numpy as np
 import torch
+from command import run_script
 from pairs import CONFIGS, data_root
 from torch.nn import functional
 
@@ -68,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,6 +1,7 @@
 """vismatch: the matcher that the setting names, with its defaults; vismatch's own homography.
 
-``minima-roma`` was trained for images of different sensors, and its weights are downloaded. ``sift-nn`` needs none.
+``minima-roma`` was trained for images of different sensors, and its weights are downloaded. ``sift-nn`` and ``orb-nn``
+need none.
 """
 
 from __future__ import annotations
