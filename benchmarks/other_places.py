@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from command import names_of, run_script
 from pairs import Ombria, data_root
 
 from midground.bench.config import PROTOCOLS
@@ -23,7 +24,7 @@ from midground.datasets.splits import spread_indices
 from midground.errors import RegistrationError
 from midground.evaluation.cuts import warped
 from midground.matching.base import Matcher
-from midground.matching.registry import build_matcher
+from midground.matching.registry import MATCHERS, build_matcher
 from midground.modality.mappers import build_mapper
 from midground.registration.estimate import estimate_transform
 
@@ -37,7 +38,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=34)
     parser.add_argument("--model", default="structure")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="known-warp")
-    parser.add_argument("--matchers", default="roma-shared,template,sift,rift2")
+    names = names_of("matcher", MATCHERS)
+    parser.add_argument("--matchers", type=names, default="roma-shared,template,sift,rift2")
     arguments = parser.parse_args()
     source, mapper = Ombria(data_root(arguments.data)), build_mapper(arguments.model)
     pairs = [source.read(index) for index in spread_indices(len(source), arguments.n)]
@@ -50,7 +52,7 @@ def main() -> None:
         mapped.append((mapper.map(sar, "sar"), *(mapper.map(one, "optical") for one in (optical, elsewhere)), truth))
     print(f"{len(pairs)} pairs, {arguments.protocol}, {arguments.model}: transforms found")
     print("| matcher | of one place, right | of one place, wrong | of two places |\n|---|---|---|---|")
-    for name in arguments.matchers.split(","):
+    for name in arguments.matchers:
         matcher = build_matcher(name)
         errors_px = [
             ace(transform, truth, sar.hw)
@@ -71,4 +73,4 @@ def found(matcher: Matcher, moving: Image, fixed: Image) -> Transform | None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -100,3 +100,17 @@ def test_the_shipped_matcher_has_no_bias_of_its_own(shared_data):
             biases_xy.append(shifts_xy[0] - shifts_xy[1])
     assert len(biases_xy) >= 6
     assert np.abs(np.median(biases_xy, axis=0)).max() < 0.3
+
+
+def test_images_of_two_places_have_no_matches_of_the_shipped_matcher(shared_data):
+    pairs = open_pairs(PairsConfig(path=shared_data / "data" / "ombria" / "test", bands_sar=(1,)))
+    mapper, matcher = build_mapper("structure"), build_matcher("roma-shared")
+    numbers = range(0, len(pairs), 20)
+    sars, opticals = (
+        [mapper.map(getattr(pairs.read(index), modality), modality) for index in numbers]
+        for modality in ("sar", "optical")
+    )
+    of_one_place = [len(matcher.match(*images)) for images in zip(sars, opticals, strict=True)]
+    of_two = [len(matcher.match(*images)) for images in zip(sars, [*opticals[1:], opticals[0]], strict=True)]
+    assert sum(n >= 100 for n in of_one_place) > len(of_one_place) / 2
+    assert sum(n == 0 for n in of_two) >= len(of_two) - 1
