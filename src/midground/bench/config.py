@@ -23,6 +23,19 @@ PROTOCOLS: Mapping[str, WarpConfig] = MappingProxyType(
 """Warps of the SAR image. ``identity``: the paper's truth, aligned pairs as they are (section 4.5). ``shift``: the same
 for what sees only content; networks may match places by their distance from the border. ``known-warp``: the ranges that
 the paper trains RoMa with (section 4.3). ``wide``: any rotation."""
+_ALIASES = {"paper": "identity"}
+
+
+def protocol_name(name: str) -> str:
+    """The name in ``PROTOCOLS`` of a protocol; ``paper`` is ``identity``.
+
+    Raises:
+        ConfigError: No protocol has this name.
+    """
+    found = _ALIASES.get(name, name)
+    if found not in PROTOCOLS:
+        raise unknown_name("protocol", name, (*PROTOCOLS, *_ALIASES))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

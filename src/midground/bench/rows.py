@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from midground.bench.published import PUBLISHED_WITH, Matching
+from midground.bench.published import N_PAIRS, Matching
 from midground.bench.scores import Run
 from midground.bench.tables import Better, Cell, Column, Row, Table
 from midground.core.metrics import Summary
 
 _LABELS = ("transformation", "matcher")
 _PAPER_COLUMNS = (
-    Column(head="SR", digits=3, better="higher"),
+    Column(head="SR", digits=3, better="higher", keeps_small=True),
     Column(head="ACE, px", digits=2, better="lower"),
     Column(head="MMA", digits=2, better="higher"),
     Column(head="Δp, px", digits=1, better="lower"),
@@ -29,6 +29,8 @@ _OVERVIEW: tuple[tuple[str, int, Better], ...] = (
     ("LE5, px", 1, "lower"),
     ("s", 1, "lower"),
 )
+IN_BRACKETS = "In square brackets and not ranked: means over fewer than half of the pairs"
+"""What tables with means say of them."""
 _NO_NAMES: Mapping[Path, str] = MappingProxyType({})
 SUCCESS_LIMITS_PX = (1.0, 3.0, 5.0)
 """Corner errors below which shares of all pairs are told, px."""
@@ -52,64 +54,18 @@ def paper_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) -> T
         names: What to call the mapper of a run, by its folder; its own name if omitted.
     """
     n_pairs = len(runs[0].scores)
-    rows = [Row(_labels(run, names), _paper_cells(run), run.is_control) for run in runs]
-    title = f"Averages as published, protocol {_protocols(runs)}, {n_pairs} pairs; (n): over n of them.{_guided(runs)}"
-    return Table(title, _LABELS, _PAPER_COLUMNS, tuple(rows))
-
-
-def published_rows(rows: Sequence[Matching]) -> tuple[Row, ...]:
-    """The paper's own values in the same columns."""
-    return tuple(
-        Row(
-            (row.model, row.method),
-            (
-                Cell(row.sr),
-                Cell(row.ace_px),
-                Cell(row.mma),
-                Cell(row.delta_p_px),
-                Cell(row.n_matches),
-                Cell(row.n_correct5),
-                Cell(row.cmr5),
-                Cell(row.le5_px, is_ignored=row.le5_ignored),
-            ),
-        )
-        for row in rows
+    rows = [Row(_labels(run, names), _paper_cells(run), n_pairs, run.is_control) for run in runs]
+    title = (
+        f"Averages as published, protocol {_protocols(runs)}, {n_pairs} pairs; (n): over n of them. {IN_BRACKETS}, and "
+        f"LE5 where less than one match is correct.{_guided(runs)}"
     )
+    return Table(title, _LABELS, _PAPER_COLUMNS, tuple(rows))
 
 
 def published_table(rows: Sequence[Matching]) -> Table:
     """The paper's table 2 itself."""
-    return Table(
-        "Published: MultiSenGE, 14,405 pairs, truth = identity.", _LABELS, _PAPER_COLUMNS, published_rows(rows)
-    )
-
-
-def difference_table(
-    runs: Sequence[Run], expected: Sequence[Matching], names: Mapping[Path, str], causes: Mapping[Path, str]
-) -> Table:
-    """Our values minus the published ones, for the rows that both have.
-
-    Args:
-        runs: Ours.
-        expected: The published ones.
-        names: What the mapper of a run is called there, by its folder.
-        causes: What a run was made with, likewise.
-    """
-    by_row = {(row.model, row.method): row for row in expected}
-    rows = []
-    for run in runs:
-        labels = _labels(run, names)
-        if labels in by_row:
-            (theirs,) = published_rows([by_row[labels]])
-            cells = zip(_paper_cells(run), theirs.cells, strict=True)
-            rows.append(
-                Row((*labels, causes[run.folder]), tuple(Cell(_minus(our.value, their.value)) for our, their in cells))
-            )
-    columns = tuple(Column(head=column.head, digits=column.digits) for column in _PAPER_COLUMNS)
-    title = (
-        f"Ours minus published; published are: {PUBLISHED_WITH}. The defects of the public code are not repeated here."
-    )
-    return Table(title, (*_LABELS, "ours"), columns, tuple(rows))
+    title = f"Published: MultiSenGE, {N_PAIRS:,} pairs, truth = identity."
+    return Table(title, _LABELS, _PAPER_COLUMNS, tuple(map(_published_row, rows)))
 
 
 def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) -> Table:
@@ -125,7 +81,7 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
         shares = []
         for limit in SUCCESS_LIMITS_PX:
             low, high = run.success_interval(limit)
-            shares.append(Cell(run.success(limit).value, f"({low:.2f}–{high:.2f})"))
+            shares.append(Cell(run.success(limit).value, interval=(low, high)))
         cells = (
             *shares,
             Cell(run.median_ace().value),
@@ -133,11 +89,11 @@ def all_pairs_table(runs: Sequence[Run], names: Mapping[Path, str] = _NO_NAMES) 
             averaged(run.localization_error()),
             _seconds(run, runs),
         )
-        rows.append(Row(_labels(run, names), cells, run.is_control))
+        rows.append(Row(_labels(run, names), cells, n_pairs, run.is_control))
     title = (
         f"Over all pairs, protocol {_protocols(runs)}, {n_pairs} pairs, affine transforms by MAGSAC: shares with 95 % "
         "bootstrap intervals; a median is ∞ where half of the pairs failed; LE5 is over those with a correct match, "
-        f"(n) of them. {_timed(runs)}{_guided(runs)}"
+        f"(n) of them. {IN_BRACKETS}. {_timed(runs)}{_guided(runs)}"
     )
     return Table(title, _LABELS, _ALL_COLUMNS, tuple(rows))
 
@@ -148,6 +104,7 @@ def overview_table(runs: Sequence[Run]) -> Table:
     Args:
         runs: Comparable, and read with the fit ``affine``.
     """
+    n_pairs = len(runs[0].scores)
     protocols = list(dict.fromkeys(run.protocol for run in runs))
     by_row: dict[tuple[str, str], dict[str, Run]] = {}
     for run in runs:
@@ -163,10 +120,11 @@ def overview_table(runs: Sequence[Run]) -> Table:
         for protocol in protocols:
             of_protocol = found.get(protocol)
             cells += [Cell(None)] * len(_OVERVIEW) if of_protocol is None else _overview_cells(of_protocol, runs)
-        rows.append(Row(labels, tuple(cells), next(iter(found.values())).is_control))
+        rows.append(Row(labels, tuple(cells), n_pairs, next(iter(found.values())).is_control))
     title = (
-        f"{len(runs[0].scores)} pairs, affine transforms by MAGSAC: share of all with a corner error below 3 and 5 "
-        f"px, correct matches rate of all, localization error (5 px), and seconds a pair. {_timed(runs)}{_guided(runs)}"
+        f"{n_pairs} pairs, affine transforms by MAGSAC: share of all with a corner error below 3 and 5 px, correct "
+        "matches rate of all, localization error (5 px) over those with a correct match, (n) of them, and seconds a "
+        f"pair. {IN_BRACKETS}. {_timed(runs)}{_guided(runs)}"
     )
     return Table(title, _LABELS, tuple(columns), tuple(rows))
 
@@ -176,7 +134,7 @@ def _overview_cells(run: Run, runs: Sequence[Run]) -> list[Cell]:
         Cell(run.success(3.0).value),
         Cell(run.success(5.0).value),
         Cell(run.cmr_of_all().value),
-        Cell(run.localization_error().value),
+        averaged(run.localization_error()),
         _seconds(run, runs),
     ]
 
@@ -221,9 +179,9 @@ def _paper_cells(run: Run) -> tuple[Cell, ...]:
 
 
 def averaged(summary: Summary, *, is_ignored: bool = False) -> Cell:
-    """A mean, with the number of pairs that it is over behind it if that is not all of them."""
-    note = "" if summary.n_defined == summary.n_total else f"({summary.n_defined})"
-    return Cell(summary.value, note, is_ignored)
+    """A mean and the number of pairs that it is over; over fewer than half of them, it is not compared."""
+    is_ignored = is_ignored or 2 * summary.n_defined < summary.n_total
+    return Cell(summary.value, n_pairs=summary.n_defined, is_ignored=is_ignored)
 
 
 def _labels(run: Run, names: Mapping[Path, str]) -> tuple[str, str]:
@@ -234,5 +192,15 @@ def _protocols(runs: Sequence[Run]) -> str:
     return ", ".join(dict.fromkeys(run.protocol for run in runs))
 
 
-def _minus(ours: float | None, theirs: float | None) -> float | None:
-    return None if ours is None or theirs is None else ours - theirs
+def _published_row(row: Matching) -> Row:
+    cells = (
+        Cell(row.sr),
+        Cell(row.ace_px),
+        Cell(row.mma),
+        Cell(row.delta_p_px),
+        Cell(row.n_matches),
+        Cell(row.n_correct5),
+        Cell(row.cmr5),
+        Cell(row.le5_px, is_ignored=row.le5_ignored),
+    )
+    return Row((row.model, row.method), cells, N_PAIRS)

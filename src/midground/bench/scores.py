@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from midground.bench.methods import ContentBlindConfig, RegisterMethodConfig
-from midground.bench.records import MANIFEST, PairMatches, load, pair_file, read_manifest
+from midground.bench.records import MANIFEST, PairMatches, load, pair_file, read_manifest, unfinished
 from midground.core.metrics import (
     SUCCESS_ACE_PX,
     Summary,
@@ -28,9 +28,8 @@ from midground.core.metrics import (
     point_errors,
     success_rate,
 )
-from midground.core.settings import differences
 from midground.core.transforms import Transform
-from midground.errors import ConfigError, InputError, RegistrationError
+from midground.errors import InputError, RegistrationError
 from midground.evaluation.config import PAPER_ESTIMATE
 from midground.registration.estimate import estimate_transform
 
@@ -203,14 +202,10 @@ def read_fits(folder: Path, fits: Sequence[Fit]) -> tuple[Run, ...]:
         InputError: There is no run, or it was not finished.
     """
     manifest = read_manifest(folder)
-    n_pairs = int(manifest["pairs"]["n_pairs"])
-    missing = sum(not pair_file(folder, index).exists() for index in range(n_pairs))
-    if missing:
-        raise InputError(
-            f"{folder}: {missing} of its {n_pairs} pairs were not matched; 'midground bench predict' goes on with it."
-        )
+    if told := unfinished(folder, manifest):
+        raise InputError(told)
     scores: list[list[PairScore]] = [[] for _ in fits]
-    for index in range(n_pairs):
+    for index in range(int(manifest["pairs"]["n_pairs"])):
         found = load(pair_file(folder, index))
         for of_fit, fit in zip(scores, fits, strict=True):
             of_fit.append(score(found, fit))
@@ -225,46 +220,29 @@ def find_runs(folder: Path) -> list[Path]:
     """
     found = sorted(path.parent for path in folder.rglob(MANIFEST))
     if not found:
-        raise InputError(f"{folder}: holds no run of 'midground bench predict'.")
+        raise InputError(
+            f"{folder}: holds no run; name a folder that 'midground bench predict PAIRS -o FOLDER' wrote."
+            if folder.is_dir()
+            else f"{folder}: there is no such folder; check the path."
+        )
     return found
 
 
-def require_comparable(runs: Sequence[Run]) -> None:
-    """Make sure that runs differ in nothing that their rows in a table do not show.
+def find_finished(folder: Path) -> tuple[list[Path], list[str]]:
+    """Folders of finished runs in a folder, and a sentence about each run that is not finished.
+
+    Args:
+        folder: That of one run is given back whatever it holds.
 
     Raises:
-        ConfigError: They do; the settings are named.
+        InputError: There is no run, or none is finished.
     """
-    first = runs[0]
-    seen: dict[tuple[str, str], Run] = {}
-    rows: dict[tuple[str, str, str], Run] = {}
-    for run in runs:
-        require_same(first, run, ("pairs", "versions"))
-        for key, name in (
-            ("model", run.model),
-            ("method", run.method),
-            ("weights", run.method),
-            ("warp", run.protocol),
-        ):
-            require_same(seen.setdefault((key, name), run), run, (key,))
-        other = rows.setdefault((run.protocol, run.model, run.method), run)
-        if other is not run:
-            raise ConfigError(f"{other.folder} and {run.folder}: are one run made twice; name one of them.")
-
-
-def require_same(one: Run, other: Run, keys: Sequence[str]) -> None:
-    """Make sure that two runs agree in parts of their manifests.
-
-    Raises:
-        ConfigError: They do not; the settings are named.
-    """
-    ours, theirs = ({key: run.manifest[key] for key in keys} for run in (one, other))
-    differing = differences(ours, theirs)
-    if differing:
-        raise ConfigError(
-            f"{one.folder} and {other.folder}: differ in {', '.join(differing)}, so their numbers do not belong in one "
-            "table; evaluate them one by one."
-        )
+    told = {path: "" if path == folder else unfinished(path, read_manifest(path)) for path in find_runs(folder)}
+    finished = [path for path, sentence in told.items() if not sentence]
+    sentences = [sentence for sentence in told.values() if sentence]
+    if not finished:
+        raise InputError(" ".join(sentences))
+    return finished, sentences
 
 
 def bootstrap_interval(

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float64
 
-from midground.bench.published import Similarity, published
-from midground.bench.rows import averaged
+from midground.bench.published import N_PAIRS, Similarity, published
+from midground.bench.rows import IN_BRACKETS, averaged
 from midground.bench.tables import Cell, Column, Row, Table
 from midground.core.image import Image
 from midground.core.metrics import Summary, mean_of_defined, psnr, rmse, ssim
@@ -48,13 +48,12 @@ def similarity_table(mappers: Mapping[str, Mapper], pairs: PairSource, progress:
     rows = []
     for name, mapper in mappers.items():
         is_scaled = name == LOW_CONTRAST or isinstance(mapper, GreyMapper)
-        rows.append(
-            Row((name,), tuple(map(averaged, similarity(mapper, pairs, is_scaled=is_scaled, progress=progress))))
-        )
+        found = similarity(mapper, pairs, is_scaled=is_scaled, progress=progress)
+        rows.append(Row((name,), tuple(map(averaged, found)), len(pairs)))
     title = (
-        f"Likeness of the two images of a pair, {len(pairs)} pairs: mean; (n): over n of them. none: the optical bands "
-        f"against the first SAR band repeated. none and {LOW_CONTRAST}: scaled between percentiles {_LIMITS.low:g} and "
-        f"{_LIMITS.high:g} of all pixels."
+        f"Likeness of the two images of a pair, {len(pairs)} pairs: mean; (n): over n of them. {IN_BRACKETS}. none: "
+        f"the optical bands against the first SAR band repeated. none and {LOW_CONTRAST}: scaled between percentiles "
+        f"{_LIMITS.low:g} and {_LIMITS.high:g} of all pixels."
     )
     return Table(title, ("transformation",), _COLUMNS, tuple(rows))
 
@@ -63,9 +62,9 @@ def published_similarity() -> Table:
     """The paper's table 1 itself."""
 
     def row(one: Similarity) -> Row:
-        return Row((one.model,), (Cell(one.rmse), Cell(one.psnr_db), Cell(one.ssim)))
+        return Row((one.model,), (Cell(one.rmse), Cell(one.psnr_db), Cell(one.ssim)), N_PAIRS)
 
-    title = "Published: likeness of the two images of a pair, MultiSenGE, 14,405 pairs."
+    title = f"Published: likeness of the two images of a pair, MultiSenGE, {N_PAIRS:,} pairs."
     return Table(title, ("transformation",), _COLUMNS, tuple(map(row, published().similarity)))
 
 

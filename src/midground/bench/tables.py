@@ -10,6 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["higher", "lower"]
+_BOUNDS = ("low", "high")
+_LATEX = {
+    "∞": r"$\infty$",
+    "–": "--",
+    "Δ": r"$\Delta$",
+    "≤": r"$\leq$",
+    "±": r"$\pm$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +33,8 @@ class Column:
     """Decimal places."""
     better: Better | None = None
     """Which values are better; None for a column without a best one."""
+    keeps_small: bool = False
+    """Whether a number that so many places would show as zero is shown with one digit that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +43,10 @@ class Cell:
 
     value: float | None
     """None if it is not defined."""
-    note: str = ""
-    """Printed behind it, such as an interval or a denominator."""
+    n_pairs: int | None = None
+    """Pairs that it is a mean over; None for one over all pairs by its definition."""
+    interval: tuple[float, float] | None = None
+    """95 % bounds."""
     is_ignored: bool = False
     """Whether it is shown in square brackets and takes no part in the comparison."""
 
@@ -43,6 +58,8 @@ class Row:
     labels: tuple[str, ...]
     """The first one is the group, within which the best values are underlined."""
     cells: tuple[Cell, ...]
+    n_pairs: int | None = None
+    """Pairs of images behind them; None where these are not those of one collection."""
     is_control: bool = False
     """Whether its numbers are shown, and take no part in the comparison."""
 
@@ -88,12 +105,25 @@ class Table:
         )
 
     def csv(self) -> str:
-        """As comma-separated values, unrounded; empty where a number is not defined."""
+        """As comma-separated values, unrounded; empty where a number is not defined.
+
+        ``pairs`` is the number of all; each column of means is followed by one with the number of pairs that
+        each is over, one with intervals by two with their bounds.
+        """
+        fields: list[tuple[str, list[float | None]]] = []
+        for index, column in enumerate(self.columns):
+            cells = [row.cells[index] for row in self.rows]
+            fields.append((column.head, [cell.value for cell in cells]))
+            if any(cell.n_pairs is not None for cell in cells):
+                fields.append((f"{column.head}: pairs", [cell.n_pairs for cell in cells]))
+            if any(cell.interval is not None for cell in cells):
+                bounds = [cell.interval or (None, None) for cell in cells]
+                fields += [(f"{column.head}: {end}", [pair[at] for pair in bounds]) for at, end in enumerate(_BOUNDS)]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*self.label_heads, *(column.head for column in self.columns)])
-        for row in self.rows:
-            writer.writerow([*row.labels, *("" if cell.value is None else cell.value for cell in row.cells)])
+        writer.writerow([*self.label_heads, "pairs", *(head for head, _ in fields)])
+        for index, row in enumerate(self.rows):
+            writer.writerow([*row.labels, row.n_pairs, *(values[index] for _, values in fields)])
         return text.getvalue()
 
     def _texts(self, wrap: dict[str, str]) -> list[list[str]]:
@@ -120,7 +150,10 @@ class Table:
                 marks += ["best"] if rank == ladder[0] else ["second"] if rank == ladder[1] else []
                 for mark in marks:
                     texts[row_index][index] = wrap[mark].format(texts[row_index][index])
-        notes = [[cell.note for cell in row.cells] for row in self.rows]
+        notes = [
+            [_note(cell, row, column) for cell, column in zip(row.cells, self.columns, strict=True)]
+            for row in self.rows
+        ]
         return [
             [f"{text} {note}" if note else text for text, note in zip(line, beside, strict=True)]
             for line, beside in zip(texts, notes, strict=True)
@@ -131,7 +164,7 @@ def _rank(cell: Cell, column: Column) -> float | None:
     """The smaller, the better; what is printed alike is equal, and no success at all is none to be proud of."""
     if cell.value is None or cell.is_ignored or math.isinf(cell.value):
         return None
-    rounded = round(cell.value, column.digits)
+    rounded = float(_shown(cell.value, column))
     if column.better == "lower":
         return rounded
     return -rounded if rounded > 0 else None
@@ -140,8 +173,23 @@ def _rank(cell: Cell, column: Column) -> float | None:
 def _number(cell: Cell, column: Column) -> str:
     if cell.value is None:
         return "–"
-    text = "∞" if math.isinf(cell.value) else f"{cell.value:.{column.digits}f}"
+    text = _shown(cell.value, column)
     return f"[{text}]" if cell.is_ignored else text
+
+
+def _note(cell: Cell, row: Row, column: Column) -> str:
+    """What is printed behind a number: its interval, or over how many pairs it is if these are not all."""
+    if cell.interval is not None:
+        low, high = (_shown(bound, column) for bound in cell.interval)
+        return f"({low} to {high})"
+    return "" if cell.n_pairs in (None, row.n_pairs) else f"({cell.n_pairs})"
+
+
+def _shown(value: float, column: Column) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    text = f"{value:.{column.digits}f}"
+    return f"{value:.1g}" if column.keeps_small and value and not float(text) else text
 
 
 def _arrowed(column: Column, up: str, down: str) -> str:
@@ -155,6 +203,6 @@ def _line(words: Sequence[str]) -> str:
 def _escaped(text: str) -> str:
     for character in "%_&#":
         text = text.replace(character, "\\" + character)
-    for character, command in {"∞": r"$\infty$", "–": "--", "Δ": r"$\Delta$", "≤": r"$\leq$", "±": r"$\pm$"}.items():
+    for character, command in _LATEX.items():
         text = text.replace(character, command)
     return text

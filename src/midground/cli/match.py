@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,9 +72,7 @@ def match(
             "repeatable.",
         ),
     ] = None,
-    allow_download: Annotated[
-        bool, typer.Option("--allow-download", help="Let matchers download weights that are not there yet.")
-    ] = False,
+    allow_download: options.AllowDownloadOption = False,
     seed: options.SeedOption = 0,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
@@ -156,9 +153,7 @@ def _config(name: str, settings: Sequence[str], *, allow_download: bool) -> Matc
     from midground.matching.registry import MATCHERS
 
     kind = MATCHERS[name].config
-    can_download = any(field.name == "allow_download" for field in dataclasses.fields(kind))
-    permission = {"allow_download": True} if allow_download and can_download else {}
-    return resolve_config(kind, settings=settings, options=permission)
+    return resolve_config(kind, settings=settings, options=options.download_permission(kind, allowed=allow_download))
 
 
 def _summary(found: Found) -> str:

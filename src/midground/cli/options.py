@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,9 @@ AcceleratorOption = Annotated[str, typer.Option("--accelerator", metavar="NAME",
 MethodSettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="METHOD.KEY=VALUE", help="A setting of a method, such as sift.ratio=0.8."),
+]
+AllowDownloadOption = Annotated[
+    bool, typer.Option("--allow-download", help="Let matchers download weights that are not there yet.")
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes.")]
 BandsFixedOption = Annotated[
@@ -146,6 +150,12 @@ def settings_by_name(kind: str, settings: Iterable[str], names: Sequence[str]) -
             )
         own[name].append(rest)
     return own
+
+
+def download_permission(kind: type, *, allowed: bool) -> dict[str, object]:
+    """What ``--allow-download`` sets of the settings of a matcher, which may have no such setting."""
+    can_download = any(field.name == "allow_download" for field in dataclasses.fields(kind))
+    return {"allow_download": True} if allowed and can_download else {}
 
 
 def require_known(kind: str, name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from midground.cli import options
-from midground.cli.bench import read_methods, split_names
+from midground.cli.bench import ProtocolsOption, read_methods, read_protocols
 from midground.cli.data import read_pairs_config
 from midground.errors import ConfigError
 
@@ -27,17 +27,22 @@ def reproduce(
         typer.Option(
             "--model",
             metavar="NAME=MODEL",
-            help="A transformation, such as ours-2=models/mine or pix2pix=models/p; repeatable. "
-            "none, structure and correlation (the default model) are always there.",
+            help="A transformation of the paper, such as ours-2=models/mine: pix2pix, lsgan, ours-1 or ours-2; "
+            "repeatable. none, structure and correlation (the default model) are always there.",
         ),
     ] = None,
     methods: Annotated[
-        str, typer.Option("--methods", metavar="NAMES", help="Matchers as for 'midground bench predict'.")
+        str,
+        typer.Option(
+            "--methods",
+            metavar="NAMES",
+            help=f"Matchers as for 'midground bench predict'; {_METHODS.replace(',', ', ')} if omitted.",
+            show_default=False,
+        ),
     ] = _METHODS,
-    protocols: Annotated[
-        str, typer.Option("--protocols", metavar="NAMES", help="identity, shift, known-warp and wide.")
-    ] = "identity,shift,known-warp",
+    protocols: ProtocolsOption = "identity,shift,known-warp",
     settings: options.MethodSettingsOption = None,
+    allow_download: options.AllowDownloadOption = False,
     pairs_settings: options.PairsSettingsOption = None,
     limit: options.LimitOption = None,
     workers: options.WorkersOption = 1,
@@ -46,7 +51,7 @@ def reproduce(
 ) -> None:
     """Make tables 1 and 2 and figures 4 to 6 of the paper, with the published values and the differences beside them.
 
-    A model or matcher that cannot be had here is named with the reason, and left out.
+    What cannot be had here is named with the reason, and left out; where no matcher can be had, nothing is made.
     """
     from midground.bench.reproduce import ReproduceConfig
     from midground.bench.reproduce import reproduce as run
@@ -55,8 +60,8 @@ def reproduce(
     config = ReproduceConfig(
         pairs=read_pairs_config(data, pairs_settings),
         models=dict(map(_named, [*_MODELS, *(models or ())])),
-        methods=read_methods(methods, settings or []),
-        protocols=tuple(split_names(protocols)),
+        methods=read_methods(methods, settings or [], allow_download=allow_download),
+        protocols=tuple(read_protocols(protocols)),
         limit=limit,
         n_workers=workers,
     )
@@ -65,7 +70,7 @@ def reproduce(
     if not quiet:
         typer.echo("\n".join(map(str, made.files)))
     for name, reason in made.left_out.items():
-        typer.echo(f"midground: {name}: not run: {reason}", err=True)
+        typer.echo(f"midground: {name}: left out: {reason}", err=True)
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -7,10 +7,16 @@ import os
 _most: int | None = None
 
 
+def allowed_cpus() -> int:
+    """Processors that this process is allowed, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def usable_cpus() -> int:
-    """Processors that this process may use, which may be fewer than the machine has."""
-    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return n_cpus if _most is None else min(_most, n_cpus)
+    """Processors that this process is to use: at most what ``OMP_NUM_THREADS`` and :func:`use_cpus` leave it."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    limits = [allowed_cpus(), _most, int(asked) if asked.isdecimal() else None]
+    return min(limit for limit in limits if limit)
 
 
 def use_cpus(n: int) -> None:

