@@ -37,7 +37,7 @@ try:
 except ImportError as error:
     raise DependencyError("Training a matcher", extra="matchers") from error
 
-_COARSE_STRIDE, _WHOLE_STRIDE = 8, 4
+_COARSE_STRIDE = 8
 _WIDTHS = {8: 64, 4: 32, 2: 16}
 FINEST_STRIDE = min(_WIDTHS)
 _LATERAL = {4: 24, 2: 8}
@@ -49,7 +49,7 @@ _SEARCHES = {
 _FIRST_SHARPNESS, _FIRST_WINDOW_SHARPNESS, _FIRST_STEP_SHARPNESS = 2.0, 15.0, 30.0
 _LIKENESS, _CERTAINTY_SLOPE = 0.3, 10.0
 """Before training, a match is as likely right as wrong where its windows correlate by this, and how fast that rises."""
-_DISTINCT, _DISTINCT_SLOPE = 4.6, 2.0
+_DISTINCT, _DISTINCT_SLOPE = 5.0, 2.0
 """Two images as likely show one place as not if their likeness is as distinct as this, and how fast that rises."""
 _COARSE_SCALES_PX = (64.0, 40.0, 24.0, 16.0, 10.0, 8.0)
 _FINE_SCALES = (2.0, 1.0, 0.5)
@@ -164,7 +164,7 @@ class SharedRoma(nn.Module):
                     transform = _agreed_on(matches[-1]).transform
                 matches.append(self.refiners[str(stride)](cells[stride], features.get(stride), transform))
             with torch.no_grad():
-                of_pair = distinctness(*cells[_WHOLE_STRIDE], _agreed_on(matches[-1]).transform)
+                of_pair = distinctness(*cells[FINEST_STRIDE], _agreed_on(matches[-1]).transform)
         return coarse, [*matches[:-1], matches[-1].no_surer_than(_DISTINCT_SLOPE * (of_pair - _DISTINCT))]
 
     def _cells(self, moving: Float[Tensor, "n c s s"], fixed: Float[Tensor, "n c s s"], stride_px: int) -> _TwoCells:

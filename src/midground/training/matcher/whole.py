@@ -23,8 +23,8 @@ except ImportError as error:
 
 _MIN_OVERLAP = 0.06
 """Smallest part of an image that has to overlap with the other one."""
-_N_AROUND, _AROUND_CELLS = 12, (6.0, 10.0)
-"""A peak of likeness is compared with so many shifts, at each of these distances: it is about five cells wide."""
+_N_AROUND, _AROUND_PX = 12, (24.0, 40.0)
+"""A peak of likeness is compared with so many shifts at each of these distances: beyond its foot, in the same scene."""
 
 
 def whole_similarity(
@@ -94,7 +94,7 @@ def overlap_likeness(moving: Cells, fixed: Cells, transform: Similarity) -> Floa
 
 
 def distinctness(moving: Cells, fixed: Cells, transform: Similarity) -> Float[Tensor, " n"]:
-    """How far the likeness under a transform stands out from the likeness when it is shifted by some cells, any way.
+    """How far the likeness under a transform stands out from the likeness when it is shifted by some pixels, any way.
 
     Any two images have a transform under which they are most alike; only those of one place have a peak there.
 
@@ -108,7 +108,7 @@ def distinctness(moving: Cells, fixed: Cells, transform: Similarity) -> Float[Te
     """
     angles = torch.arange(_N_AROUND, device=moving.data.device) * (2 * math.pi / _N_AROUND)
     ring = torch.stack([angles.cos(), angles.sin()], 1)
-    steps = torch.cat([ring.new_zeros(1, 2), *(cells * moving.stride_px * ring for cells in _AROUND_CELLS)])
+    steps = torch.cat([ring.new_zeros(1, 2), *(distance_px * ring for distance_px in _AROUND_PX)])
     n_pairs, n_steps = len(transform.linear), len(steps)
     linear, shift = (one.repeat_interleave(n_steps, 0) for one in (transform.linear, transform.shift))
     stepped = Similarity(linear, shift + steps.repeat(n_pairs, 1)[:, :, None])
