@@ -23,7 +23,7 @@ bench = typer.Typer(
     add_completion=False,
 )
 
-MethodsOption = Annotated[
+_MethodsOption = Annotated[
     str,
     typer.Option(
         "--methods",
@@ -57,7 +57,7 @@ def predict(
             "(raw grey).",
         ),
     ] = "default",
-    methods: MethodsOption = "sift",
+    methods: _MethodsOption = "sift",
     protocols: ProtocolsOption = "identity",
     settings: options.MethodSettingsOption = None,
     allow_download: options.AllowDownloadOption = False,

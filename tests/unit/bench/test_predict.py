@@ -15,11 +15,20 @@ from midground.bench.config import BenchConfig
 from midground.bench.methods import ContentBlindConfig, Found, RegisterMethodConfig
 from midground.bench.misregistration import estimate_misregistration
 from midground.bench.predict import open_bench_pairs, predict, refusals
-from midground.bench.records import ALIGNMENT, MANIFEST, load, pair_file, read_alignment, read_manifest
+from midground.bench.records import (
+    _PACKAGES_OF_EXTRAS,
+    ALIGNMENT,
+    MANIFEST,
+    load,
+    pair_file,
+    read_alignment,
+    read_manifest,
+)
 from midground.bench.scores import read_run
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, InputError, ModelError, RegistrationError
 from midground.matching.configs import RomaSharedConfig, SiftConfig, TemplateConfig, XFeatConfig
+from midground.matching.registry import MATCHERS
 from midground.matching.roma_shared import SHIPPED
 from midground.registration.api import register
 
@@ -95,6 +104,10 @@ def test_the_manifest_says_what_decides_the_matches(config, pairs, empty):
     assert manifest["versions"]["midground"]
     assert str(pairs.path.parent) not in json.dumps(manifest)
     assert manifest["method_versions"] == {}
+
+
+def test_the_packages_of_every_extra_are_known():
+    assert set(_PACKAGES_OF_EXTRAS) == {spec.extra for spec in MATCHERS.values() if spec.extra}
 
 
 @pytest.mark.extras
