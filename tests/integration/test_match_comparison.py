@@ -97,7 +97,7 @@ def test_the_mapper_that_a_matcher_was_trained_on_is_used_and_said(cli, place, n
 
 
 def test_a_matcher_trained_on_a_model_that_is_not_here(cli, place, tmp_path: Path) -> None:
-    from midground.matching.roma_shared import SHIPPED
+    from midground.matching.roma_card import SHIPPED
 
     shutil.copytree(SHIPPED, tmp_path / "mine")
     card = json.loads((SHIPPED / "card.json").read_text(encoding="utf-8"))

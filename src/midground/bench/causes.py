@@ -8,7 +8,6 @@ from midground.bench.published import MAX_POINTS
 from midground.bench.scores import Run
 from midground.matching.configs import Rift2Config, RomaSharedConfig, SiftConfig
 from midground.matching.roma_card import load_matcher
-from midground.matching.roma_shared import SHIPPED
 from midground.modality.base import Mapper
 from midground.modality.learned import LearnedMapper
 from midground.modality.structure import GreyMapper
@@ -41,7 +40,7 @@ def cause_of(run: Run, mapper: Mapper) -> str:
     ]
     if run.method == RomaSharedConfig().name:
         own = method["weights"]
-        card, _ = load_matcher(SHIPPED if own is None else Path(own))
+        card, _ = load_matcher(None if own is None else Path(own))
         told.append(f"matcher trained on {', '.join(card.data)}: {card.recipe}")
     elif weights:
         told.append("weights of the matcher: " + ", ".join(f"{part} {digest[:12]}" for part, digest in weights.items()))

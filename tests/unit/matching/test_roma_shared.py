@@ -8,8 +8,8 @@ import pytest
 from midground.core.image import Image
 from midground.errors import ConfigError, InputError
 from midground.matching.configs import RomaSharedConfig
-from midground.matching.roma_card import load_matcher
-from midground.matching.roma_shared import SHIPPED, DenseNetwork, RomaSharedMatcher, build
+from midground.matching.roma_card import SHIPPED, load_matcher
+from midground.matching.roma_shared import DenseNetwork, RomaSharedMatcher, build
 
 SIDE_PX, GRID = 128, 64
 

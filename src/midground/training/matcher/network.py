@@ -219,9 +219,10 @@ class SharedRoma(nn.Module):
         sixteenth = trunk.block4(eighth)
         coarser = _resized(sixteenth, eighth) + _resized(trunk.block5(sixteenth), eighth)
         features = {_COARSE_STRIDE: trunk.block_fusion(eighth + coarser)}
-        for (name, lateral), skip in zip(self.lateral.items(), (quarter, half), strict=False):
-            coarser = _resized(features[2 * int(name)], skip)
-            features[int(name)] = lateral(torch.cat([skip, coarser], 1))
+        if self.shape.refiners_learn:
+            for stride, skip in ((4, quarter), (2, half)):
+                coarser = _resized(features[2 * stride], skip)
+                features[stride] = self.lateral[str(stride)](torch.cat([skip, coarser], 1))
         return features
 
 
