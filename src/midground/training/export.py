@@ -1,16 +1,17 @@
 """A network as an ONNX file for images of any size.
 
-A compact network, no pixel of whose result depends on the whole image, is one graph with single-precision weights:
+Weights keep their single precision. A compact network, no pixel of whose result depends on the whole image, is one
+graph:
 
     image (n, c, h, w) -> shared (n, c', h, w)
 
 So is a translator, for squares of the size that it was trained on alone, since its normalisation looks at all of them.
 
-The paper's network is stored with half-precision weights and in three parts, so that large scenes fit in memory. The
-first and last layers of a U-Net take the memory, its middle layers see far, and its attention uses means over the whole
-image. A window with a margin is therefore never mapped like the same pixels of the whole scene. The graph holds the
-network in three parts without a connection between them, so that a caller can run the outer parts window by window, the
-inner part on the whole scene, and give every window the means of the scene:
+The paper's network is stored in three parts, so that large scenes fit in memory. The first and last layers of a U-Net
+take the memory, its middle layers see far, and its attention uses means over the whole image. A window with a margin is
+therefore never mapped like the same pixels of the whole scene. The graph holds the network in three parts without a
+connection between them, so that a caller can run the outer parts window by window, the inner part on the whole scene,
+and give every window the means of the scene:
 
     encode   image (n, c, h, w), weight -> stem (n, 32, h/2, w/2), features (n, 24, h/4, w/4)
     middle   features_in -> decoded (n, 64, h/4, w/4)
@@ -25,13 +26,10 @@ A part that is not wanted is given the smallest input, 32 by 32 pixels.
 from __future__ import annotations
 
 import io
-import itertools
 import warnings
 from collections.abc import Callable
 
-import numpy as np
-
-from midground.errors import DependencyError, ModelError
+from midground.errors import DependencyError
 from midground.training.networks import STRIDE_PX, SharedModalityUnet
 from midground.training.translation.networks import Translator
 from midground.training.weights import Network
@@ -39,14 +37,12 @@ from midground.training.weights import Network
 try:
     import onnx
     import torch
-    from onnx import numpy_helper
     from torch import nn
     from torch.nn import functional
 except ImportError as error:
     raise DependencyError("Exporting a network", extra="train") from error
 
 OPSET = 17
-_MIN_HALF_DIMS = 2
 _EXAMPLE_PX = 4 * STRIDE_PX
 _FREE_SIZES = {
     "image": ("h", "w"),
@@ -124,9 +120,6 @@ def export_onnx(network: Network) -> bytes:
 
     Args:
         network: In evaluation mode, on the CPU, with float32 weights.
-
-    Raises:
-        ModelError: A weight is too large for float16.
     """
     if isinstance(network, SharedModalityUnet):
         return _export_parts(network)
@@ -143,7 +136,6 @@ def _export_whole(network: Network) -> bytes:
 
 
 def _export_parts(network: SharedModalityUnet) -> bytes:
-    """Weights of more than one dimension are stored as float16 and computed with as float32."""
     parts = _Parts(network.eval()).eval()
     image = torch.zeros(1, network.in_channels, _EXAMPLE_PX, _EXAMPLE_PX)
     weight = torch.full((1, 1, _EXAMPLE_PX, _EXAMPLE_PX), _EXAMPLE_PX**-2.0)
@@ -166,7 +158,6 @@ def _export_parts(network: SharedModalityUnet) -> bytes:
         del axes[name][0]
     outputs = ["stem", "features", "decoded", "shared", *means]
     model = trace(parts, inputs, outputs, axes | {name: {0: "n"} for name in means})
-    _store_half(model)
     _name_sizes(model, [mean.n_channels for mean in parts.means])
     onnx.helper.set_model_props(model, {"n_means": ",".join(map(str, parts.n_means))})
     return serialised(model)
@@ -197,8 +188,7 @@ def trace(
             input_names=list(inputs),
             output_names=outputs,
             dynamic_axes=axes,
-            # Folding a normalisation into the weights in front of it would round the product once more, to float16;
-            # the runtime folds it in float32 when it loads the graph.
+            # The runtime folds constants when it loads the graph.
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,
         )
@@ -217,21 +207,3 @@ def _name_sizes(model: onnx.ModelProto, n_channels: list[int]) -> None:
     means = [output for output in model.graph.output if output.name.startswith("mean_")]
     for output, channels in zip(means, n_channels, strict=True):
         output.type.tensor_type.shape.dim[1].dim_value = channels
-
-
-def _store_half(model: onnx.ModelProto) -> None:
-    """Replace float32 weights by float16 ones, each with a cast back in front of its use."""
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < _MIN_HALF_DIMS:
-            continue
-        name = tensor.name
-        with np.errstate(over="ignore"):
-            values = numpy_helper.to_array(tensor).astype(np.float16)
-        if not np.isfinite(values).all():
-            raise ModelError(f"The weights of '{name}' exceed what float16 can hold (65504).")
-        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(itertools.chain(casts, model.graph.node))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)

@@ -48,9 +48,9 @@ class OrientedGradients(nn.Module):
         self.register_buffer("blur", torch.outer(spread, spread).repeat(n_orientations, 1, 1, 1), persistent=False)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Gradients of a batch, in single precision: those of faint edges are smaller than what half of it resolves."""
+        """Gradients of a batch, never in half precision: those of faint edges are smaller than what it resolves."""
         with torch.autocast(image.device.type, enabled=False):
-            return self._gradients(image.float())
+            return self._gradients(image.to(self.derivatives))
 
     def _gradients(self, image: torch.Tensor) -> torch.Tensor:
         grey = functional.pad(image.mean(dim=1, keepdim=True), (_RADIUS_PX,) * 4, mode="replicate")

@@ -50,11 +50,11 @@ class TorchMapper:
     def map(self, image: Image, modality: Modality, *, progress: Progress = silent) -> Image:
         """Map one unit-scaled image."""
         network = self._networks[modality]
-        device = next(self._networks.parameters()).device
+        like = next(self._networks.parameters())
         was_training = network.training
 
         def run(batch: np.ndarray) -> np.ndarray:
-            return np.asarray(network(torch.from_numpy(batch).to(device)).float().cpu().numpy())
+            return np.asarray(network(torch.from_numpy(batch).to(like)).float().cpu().numpy())
 
         network.eval()
         try:
