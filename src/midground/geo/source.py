@@ -21,14 +21,18 @@ _COLLAR_SIDE = 2048
 _MIN_COLLAR_SHARE = 0.0005
 _STRIP_PX = 1 << 22
 _REMEMBERED = 8
+_COMMON_FILLS = (0, -9999, -32768, 65535)
+"""What programs commonly write where there is no data; the least and the greatest single-precision number, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collar:
-    """Where exact zeros are taken for the empty border of an image."""
+    """Where fill values are taken for the empty border of an image."""
 
     step_px: int
     blocks: Bool[np.ndarray, "h w"]
+    fills: np.ndarray
+    """The values, of the file's data type."""
 
     def window(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """The blocks of a window, one entry per pixel."""
@@ -42,8 +46,9 @@ class Source:
 
     A pixel holds data if it is finite, is not the nodata value, is not masked and is not fully transparent. A file that
     says nothing about missing data (no nodata value, mask or alpha band) may still have an empty border, as radar
-    scenes do: zeros in all bands that form a solid area at the edge of the image, at least 0.05 % of it, hold no data
-    either. Only exact zeros count, so a border that lossy compression has disturbed is kept as data.
+    scenes do: zeros, or another common fill value such as -9999, in all bands that form a solid area at the edge of the
+    image, at least 0.05 % of it, hold no data either. Only exact values count, so a border that lossy compression has
+    disturbed is kept as data.
     """
 
     def __init__(self, dataset: DatasetReader, path: Path, bands: tuple[int, ...], alpha_band: int | None) -> None:
@@ -77,9 +82,7 @@ class Source:
         """
         window = Window(left, top, width, height)
         raw = self._read(self._bands, window)
-        if np.iscomplexobj(raw):
-            raw = np.abs(raw)
-        values = raw.astype(self.dtype)
+        values = (np.abs(raw) if np.iscomplexobj(raw) else raw).astype(self.dtype)
         valid = np.isfinite(values)
         if self._is_masked:
             valid &= self._read(self._bands, window, masks=True) > 0
@@ -88,14 +91,27 @@ class Source:
         if self._collar is not None:
             empty = self._collar.window(top, left, height, width)
             if empty.any():
-                valid &= ~(empty & (values == 0).all(axis=0))
+                valid &= ~(empty & np.isin(raw, self._collar.fills).all(axis=0))
         if bool((valid == valid[:1]).all()):
             valid = valid[:1]
         return Pixels(np.where(valid, values, 0).astype(self.dtype, copy=False), valid)
 
-    def zeros(self, band: int, window: Window) -> np.ndarray:
-        """Where one band is exactly zero."""
-        return np.asarray(self._read([band], window)[0] == 0)
+    @property
+    def border_fills(self) -> tuple[float, ...]:
+        """Values that are taken for the empty border of a file which states nothing about missing data."""
+        return () if self._collar is None else tuple(float(fill.real) for fill in self._collar.fills)
+
+    def filled(self, band: int, window: Window, fills: np.ndarray) -> np.ndarray:
+        """Where one band has a fill value."""
+        return np.isin(self._read([band], window)[0], fills)
+
+    def edge_fills(self) -> np.ndarray:
+        """The common fill values that stand at the edge of the first band."""
+        height, width = self.hw
+        lines = ((0, 0, width, 1), (0, height - 1, width, 1), (0, 0, 1, height), (width - 1, 0, 1, height))
+        edge = np.concatenate([self._read([1], Window(*line)).ravel() for line in lines])
+        limits = np.finfo(np.float32)
+        return np.array([fill for fill in (*_COMMON_FILLS, limits.min, limits.max) if fill in edge], edge.dtype)
 
     def _read(self, bands: list[int], window: Window, *, masks: bool = False) -> np.ndarray:
         try:
@@ -126,15 +142,18 @@ def _remembered_collar(source: Source, path: Path) -> Collar | None:
 
 
 def find_collar(source: Source) -> Collar | None:
-    """Find solid areas of exact zeros at the edge of an image; None if there are none.
+    """Find solid areas of fill values at the edge of an image; None if there are none.
 
     Works on blocks of pixels so that large scenes need little memory; up to 2048 px a block is a pixel.
     """
+    fills = source.edge_fills()
+    if not fills.size:
+        return None
     height, width = source.hw
     step = -(-max(height, width) // _COLLAR_SIDE)
     blocks = np.ones((-(-height // step), -(-width // step)), dtype=bool)
     for band in range(1, source.dataset.count + 1):
-        _keep_zero_blocks(source, band, step, blocks)
+        _keep_filled_blocks(source, band, fills, step, blocks)
         edges = (blocks[0], blocks[-1], blocks[:, 0], blocks[:, -1])
         if not any(edge.any() for edge in edges):
             return None
@@ -150,17 +169,16 @@ def find_collar(source: Source) -> Collar | None:
     if not at_edge.any():
         return None
     empty = cv2.dilate(at_edge[labels].astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    return Collar(step, empty)
+    return Collar(step, empty, fills)
 
 
-def _keep_zero_blocks(source: Source, band: int, step: int, blocks: np.ndarray) -> None:
+def _keep_filled_blocks(source: Source, band: int, fills: np.ndarray, step: int, blocks: np.ndarray) -> None:
     height, width = source.hw
     rows_at_once = max(1, _STRIP_PX // (width * step)) * step
     for top in range(0, height, rows_at_once):
         rows = min(rows_at_once, height - top)
-        zeros = source.zeros(band, Window(0, top, width, rows))
-        fill = ((0, -rows % step), (0, -width % step))
-        padded = np.pad(zeros, fill, constant_values=True)
+        filled = source.filled(band, Window(0, top, width, rows), fills)
+        padded = np.pad(filled, ((0, -rows % step), (0, -width % step)), constant_values=True)
         grouped = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
         reduced = np.asarray(grouped.all(axis=(1, 3)))
         first = top // step

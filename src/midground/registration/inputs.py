@@ -13,7 +13,7 @@ from midground.core.image import Image
 from midground.core.radiometry import SarScale, detect_sar_scale, log_floor, scene_limits, to_log_scale, to_unit
 from midground.errors import InputError
 from midground.geo.grid import Grid
-from midground.geo.raster import RasterInfo, open_raster, read_native, read_on_grid
+from midground.geo.raster import RasterInfo, open_raster, open_source, read_native, read_on_grid
 from midground.modality.bands import check_modality, choose_bands, described_modalities, guess_modality
 from midground.modality.base import InputSpec, Mapper, Modality
 from midground.registration.coarse import MappedPair
@@ -237,7 +237,8 @@ def _open(
         raise InputError(f"{raster.path}: no pixel of band {listed} holds data (nodata, NaN or masked everywhere).")
     _require_contrast(overview, f"{raster.path}")
     scale, reason = _sar_scale(overview, raster.dtypes[0], config) if modality == "sar" else (None, "")
-    assumptions = tuple(text for text in (sentence, choice.sentence, reason, _stretch(raster.grid)) if text)
+    told = (sentence, choice.sentence, reason, _border(raster, bands), _stretch(raster.grid))
+    assumptions = tuple(text for text in told if text)
     info = InputInfo(
         path=str(raster.path),
         hw=raster.grid.hw,
@@ -255,6 +256,13 @@ def _open(
         return read_on_grid(raster, bands, grid)
 
     return Source(modality, bands, assumptions, log_scaled, scale, floor, read, raster.grid, info)
+
+
+def _border(raster: RasterInfo, bands: Sequence[int]) -> str:
+    """Say which values are taken for an empty border; empty if there is none."""
+    with open_source(raster, bands) as source:
+        fills = source.border_fills
+    return f"solid areas of {' and '.join(f'{fill:g}' for fill in fills)} at its edge are taken as empty" if fills else ""
 
 
 def _stretch(grid: Grid) -> str:

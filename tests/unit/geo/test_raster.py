@@ -10,7 +10,7 @@ from rasterio.enums import ColorInterp
 from midground.errors import InputError
 from midground.geo.crs import convert_xy
 from midground.geo.grid import Grid, map_points
-from midground.geo.raster import open_raster, read_native, read_on_grid
+from midground.geo.raster import open_raster, open_source, read_native, read_on_grid
 
 UTM = "EPSG:32631"
 NORTH_UP = Affine(10, 0, 500000, 0, -10, 5000000)
@@ -206,6 +206,22 @@ class TestValidity:
         valid = read_native(open_raster(make_raster("a.tif", array)), [1]).valid
         assert not valid[:40].any()
         assert valid[40:].all()
+
+    @pytest.mark.parametrize(
+        ("dtype", "fill"),
+        [("float32", -9999), ("float32", np.finfo("float32").min), ("int16", -32768), ("uint16", 65535)],
+    )
+    def test_a_border_of_a_common_fill_value_is_empty(self, make_raster, scene, dtype, fill):
+        array = scene((300, 300), 2).astype(dtype)
+        array[:, :40, :] = fill
+        array[:, :, 280:] = 0
+        array[:, 150:170, 150:170] = fill
+        info = open_raster(make_raster("a.tif", array))
+        expected = np.ones((300, 300), bool)
+        expected[:40], expected[:, 280:] = False, False
+        assert (read_native(info, [1]).valid == expected).all()
+        with open_source(info, [1]) as source:
+            assert sorted(source.border_fills) == sorted([0, float(fill)])
 
     def test_zero_is_data_where_the_file_states_nodata(self, make_raster, scene):
         array = scene((300, 300)).astype("uint16")
