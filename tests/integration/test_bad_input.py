@@ -196,6 +196,7 @@ def test_map_refuses(cli, tmp_path: Path, make: Make, message: str) -> None:
         (("--bands-fixed", "9"), "optical.tif: --bands-fixed asks for band 9"),
         (("--bands-moving", "9"), "sar.tif: --bands-moving asks for band 9"),
         (("--tie-points", "points.geojsn"), "Did you mean '.geojson'"),
+        (("-o", "aligned.png"), r"aligned\.png: rasters are written as GeoTIFF"),
     ],
 )
 def test_wrong_option_values(cli, tmp_path: Path, scene_pair, words: tuple[str, ...], message: str) -> None:
@@ -217,6 +218,12 @@ def test_bands_are_asked_for_by_an_option_of_the_command(cli, tmp_path: Path, sc
     line = cli.fails("match", five, scene_pair.sar, "--matcher", "sift", "--fixed-modality", "optical")
     assert "which of its 5 bands" in line
     assert "name them with --bands-fixed" in line
+
+
+def test_rasters_are_named_as_what_they_are(cli, tmp_path: Path, scene_pair) -> None:
+    assert "GeoTIFF" in cli.fails("map", scene_pair.sar, "--modality", "sar", "-o", tmp_path / "x.png")
+    assert "GeoTIFF" in cli.fails("apply", tmp_path / "transform.json", scene_pair.sar, "-o", tmp_path / "x.img")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_modality_of_map(cli, tmp_path: Path, scene_pair) -> None:

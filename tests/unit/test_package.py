@@ -91,3 +91,13 @@ def test_version() -> None:
         env=os.environ | {"COLUMNS": "200"},
     )
     assert done.stdout == f"midground {midground.__version__}\n"
+
+
+@pytest.mark.parametrize("image", ["None", "[[1.0, 2.0], [3.0, 4.0]]"])
+def test_what_is_no_image_is_refused(image: str) -> None:
+    # In a process of its own, as tests check the types of every call.
+    program = f"import midground; midground.register({image}, {image})"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "InputError: The fixed image is a" in done.stderr.splitlines()[-1]
+    assert "give a file's name, or an array" in done.stderr.splitlines()[-1]

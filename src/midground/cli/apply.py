@@ -22,6 +22,7 @@ def apply(
     debug: options.DebugOption = False,
 ) -> None:
     """Align RASTER with a transform that 'register --save-transform' wrote for the same geometry."""
+    options.require_geotiff(output)
     warping = options.parse_warping(onto, resampling)
     sources = [options.existing(transform), options.existing_raster(raster)]
     with all_or_none(sources) as outputs:

@@ -69,6 +69,7 @@ def _plan(outputs: Outputs, sources: Sequence[Path], output: Path | None, out_di
     if output is not None:
         if len(sources) > 1:
             raise ConfigError(f"-o names one file for {len(sources)} images; use --out-dir FOLDER.")
+        options.require_geotiff(output)
         targets = [output]
     else:
         folder = outputs.make_folder(out_dir or Path())

@@ -167,6 +167,16 @@ def require_known(kind: str, name: str, known: Iterable[str]) -> str:
     return name
 
 
+def require_geotiff(path: Path) -> None:
+    """Refuse a name that would lie about the format of a raster.
+
+    Raises:
+        ConfigError: It does not end as a GeoTIFF's does.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"{path}: rasters are written as GeoTIFF; name a file that ends in .tif or .tiff.")
+
+
 @dataclass(frozen=True, slots=True)
 class Warping:
     """How an aligned raster is made."""

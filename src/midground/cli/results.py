@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midground.cli.options import require_geotiff
 from midground.cli.outputs import Outputs, write_text
 from midground.errors import unknown_name
 
@@ -37,12 +38,14 @@ def plan_files(outputs: Outputs, named: ResultFiles, out_dir: Path | None) -> Re
         out_dir: Output folder, created; only what is named is written without one.
 
     Raises:
-        ConfigError: A format of tie points that does not exist.
+        ConfigError: A format of tie points that does not exist, or an aligned raster that is not named as GeoTIFF.
         OutputError: A file that cannot be written.
     """
     from midground.geo.tiepoints import WRITERS
 
     files = named
+    if named.aligned is not None:
+        require_geotiff(named.aligned)
     for path in named.tie_points:
         if path.suffix.lower() not in WRITERS:
             raise unknown_name("format of tie points", path.suffix, WRITERS)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def summarise(result: Registration, written: Sequence[Path], known: Transform | None) -> str:
-    """Put the verdict, the reasons, the numbers, how the images were read, and the files into lines.
+    """Put the verdict, the reasons, the numbers, what to do, how the images were read, and the files into lines.
 
     Args:
         result: The registration.
         written: Files that were written.
         known: The true transform, to state the error against.
     """
-    from midground.report.words import VERDICT_WORDS, key_numbers
+    from midground.report.words import VERDICT_WORDS, key_numbers, next_steps
 
     verdict = VERDICT_WORDS[result.verdict]
     lines = [f"{verdict.word}. {verdict.headline}", *(f"  - {reason}" for reason in result.reasons), ""]
@@ -32,6 +32,8 @@ def summarise(result: Registration, written: Sequence[Path], known: Transform | 
         rows.append(("Error against truth", *_error_against(known, result)))
     width = max(len(label) for label, _, _ in rows)
     lines += [f"{label:<{width}}  {value}  ({detail})" for label, value, detail in rows]
+    if result.verdict != "accept":
+        lines += ["", "What to do:", *(f"  - {step.replace('`', '')}" for step in next_steps(result))]
     return "\n".join([*lines, *read_and_written(result.inputs, written)])
 
 

@@ -28,6 +28,7 @@ from midground.errors import ConfigError, InputError, OutputError, unknown_name
 
 PreparedFormat = Literal["tif", "png", "packed", "lists"]
 PARTS = ("train", "validation", "test")
+_PART_NAMES = {part: part for part in PARTS} | {"val": "validation"}
 RECORD_FILE = "prepared.json"
 SCHEMA = "midground/prepared/1"
 
@@ -79,7 +80,7 @@ def prepare(
 
     Args:
         pairs: The dataset. Without bands, VV and RGB are taken as its layout has them.
-        folder: Where it shall lie; its parent must exist. ``sar``, ``optical``, ``packed``, the lists and the record
+        folder: Where it shall lie; made with its parents. ``sar``, ``optical``, ``packed``, the lists and the record
             are written into it.
         config: What is made.
         progress: Told about every step.
@@ -100,7 +101,7 @@ def _prepare(pairs: PairsConfig, folder: Path, config: PrepareConfig, progress: 
         raise InputError(f"{pairs.path}: there is no pair of images here; check the folder and the name of the layout.")
     with _pointing_to_check(pairs):
         source = _open(files, _with_bands(pairs))
-    parts = _divide(files, config)
+    parts = _divide(files, config, pairs.path)
     plan = _plan(pairs, source, config)
     record = _read_record(folder, plan)
     with _pointing_to_check(pairs):
@@ -186,10 +187,17 @@ def _open(files: Sequence[PairFiles], pairs: PairsConfig) -> FilePairs:
     return source
 
 
-def _divide(files: Sequence[PairFiles], config: PrepareConfig) -> dict[str, tuple[str, ...]]:
+def _divide(files: Sequence[PairFiles], config: PrepareConfig, root: Path) -> dict[str, tuple[str, ...]]:
     """Names of the pairs of each part: the publisher's division if there is one, else one by place."""
     if all(pair.split for pair in files):
-        published = {part: tuple(pair.name for pair in files if pair.split == part) for part in PARTS}
+        parts = {pair.name: _PART_NAMES.get(str(pair.split).lower()) for pair in files}
+        for pair in files:
+            if parts[pair.name] is None:
+                raise InputError(
+                    f"{root}: the pair '{pair.name}' has the split '{pair.split}', which is none of "
+                    f"{', '.join(_PART_NAMES)}; rename it, or leave all splits empty to divide by place."
+                )
+        published = {part: tuple(name for name, its in parts.items() if its == part) for part in PARTS}
         return {part: names for part, names in published.items() if names}
     divided = divide_by_place([pair.place for pair in files], config.split, seed=config.seed)
     return {part: tuple(files[i].name for i in indices) for part, indices in zip(PARTS, divided, strict=True)}

@@ -29,8 +29,8 @@ class Correction:
     """How the moving image's geometry has to change so that it lies on the fixed image.
 
     Where both images have a georeference, ``world_from_world`` is the exact statement and ``fixed_from_moving`` follows
-    from it (to a fraction of a pixel if the two images have different coordinate reference systems, whose relation is
-    curved). Where one has none, ``fixed_from_moving`` is the exact statement.
+    from it: as the best projective fit if the two images have different coordinate reference systems, whose relation is
+    curved; :meth:`misfit_px` says how good it is. Where one has none, ``fixed_from_moving`` is the exact statement.
     """
 
     crs: str | None
@@ -134,6 +134,16 @@ class Correction:
         if self.crs is None or self.fixed.crs is None:
             return apply_projective(self.fixed_from_moving, self._moving_px(placed, points_xy))
         return self.fixed.to_pixel(convert_xy(self._corrected_working(placed, points_xy), self.crs, self.fixed.crs))
+
+    def misfit_px(self) -> float:
+        """Largest distance over the moving image between ``fixed_from_moving`` and the exact statement, fixed px.
+
+        Where a homography's horizon crosses the image, what lies beyond it takes no part.
+        """
+        lattice = _lattice(self.moving)
+        off = apply_projective(self.fixed_from_moving, lattice) - self.to_fixed_px(self.moving, lattice)
+        distances = np.linalg.norm(off, axis=1)
+        return float(distances[np.isfinite(distances)].max(initial=0.0))
 
     def corrected_world(self, grid: Grid, points_xy: Float[np.ndarray, "n 2"]) -> Float64[np.ndarray, "n 2"]:
         """Corrected map coordinates of a raster's pixel centres, in ``corrected_crs(grid)``.

@@ -298,8 +298,11 @@ def fit_gcps(points: Sequence[GroundControlPoint], crs: str, hw: tuple[int, int]
     """
     world = np.array([[point.x, point.y] for point in points], dtype=np.float64)
     corners = np.array([[point.col, point.row, 1.0] for point in points], dtype=np.float64)
-    longitude, latitude = np.nanmean(to_lon_lat(world, crs), axis=0)
-    metric = local_metric_crs(float(longitude), float(latitude))
+    lon_lat = to_lon_lat(world, crs)
+    # About the first point, so that the mean of points on both sides of the antimeridian lies between them.
+    about = float(lon_lat[np.isfinite(lon_lat[:, 0]), 0][:1].sum())
+    longitude = np.nanmean((lon_lat[:, 0] - about + 180) % 360) - 180 + about
+    metric = local_metric_crs(float(longitude), float(np.nanmean(lon_lat[:, 1])))
     metres = convert_xy(world, crs, metric)
     usable = np.isfinite(metres).all(axis=1)
     origin = metres[usable].mean(axis=0)

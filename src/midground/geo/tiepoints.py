@@ -17,7 +17,6 @@ from midground.geo.correction import Correction
 from midground.geo.crs import parse_crs, to_lon_lat
 from midground.geo.geopackage import write_point_layer
 from midground.geo.output import atomic_output
-from midground.geo.projective import apply_projective
 
 COLUMNS = (
     "id",
@@ -43,7 +42,7 @@ class TiePoints:
     residual_px: Float64[np.ndarray, " n"]
     """Distance between the transformed moving point and the fixed point, px of the fixed image."""
     held_out_residual_px: Float64[np.ndarray, " n"]
-    """The same under a fit that did not see the point; NaN where none was made."""
+    """The same under a fit that did not see the point; infinite where none was made."""
     used: Bool[np.ndarray, " n"]
     """Whether the point took part in the fit."""
 
@@ -136,7 +135,7 @@ def write_qgis_points(path: Path, points: TiePoints, correction: Correction) -> 
     moving image.
     """
     crs = correction.fixed.crs
-    expected = apply_projective(np.linalg.inv(correction.fixed_from_moving), points.fixed_xy)
+    expected = correction.source_from_target(correction.moving, correction.fixed, points.fixed_xy)
     off = (expected - points.moving_xy) * [1, -1]
     places = _places(points, correction)
     with atomic_output(path) as temporary, temporary.open("w", encoding="utf-8") as file:

@@ -65,7 +65,7 @@ class TemplateMatcher:
             fixed: Image they are searched in.
             around: First transform, fixed from moving.
             search_px: Largest distance from it in x and y; the config's if omitted.
-            progress: Told after every row of windows.
+            progress: Told after every few windows.
         """
         config = self._config
         search_px = config.search_px if search_px is None else search_px

@@ -19,6 +19,8 @@ _COLOURS = {"red": "b04", "green": "b03", "blue": "b02"}
 _NAMES = {"r": "b04", "g": "b03", "b": "b02", "nir": "b08", "swir1": "b11", "swir2": "b12"} | _COLOURS
 _GREY_NAMES = frozenset({"pan", "panchromatic", "grey", "gray"})
 _SAR_WORDS = frozenset({"sigma0", "gamma0", "beta0", "sar", "amplitude", "intensity", "backscatter"})
+_GENERIC = re.compile(r"band[ _]?\d+|gr[ea]y")
+"""Names that programs give to the bands of any image."""
 _RGB = ("b04", "b03", "b02")
 # Sentinel-2 stacks as they are commonly handed out, by number of bands.
 _STACKS = {
@@ -138,9 +140,10 @@ def guess_modality(
 
 def described_modalities(descriptions: Sequence[str | None]) -> set[Modality]:
     """Modalities that the descriptions of bands speak of, such as VV or red; empty if they say nothing."""
-    bands = {canonical_band(text) for text in descriptions} - {None}
+    telling = [text for text in descriptions if text and not _GENERIC.fullmatch(text.strip().lower())]
+    bands = {canonical_band(text) for text in telling} - {None}
     found: set[Modality] = set()
-    if bands & set(_POLARISATIONS) or any(_SAR_WORDS & set(_words(text)) for text in descriptions):
+    if bands & set(_POLARISATIONS) or any(_SAR_WORDS & set(_words(text)) for text in telling):
         found.add("sar")
     if bands - set(_POLARISATIONS):
         found.add("optical")

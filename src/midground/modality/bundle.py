@@ -81,7 +81,7 @@ def write_bundle(folder: Path, card: Card, graphs: Mapping[Modality, bytes], *, 
     """Write a bundle as a whole or not at all.
 
     Args:
-        folder: Where it shall lie; its parent must exist.
+        folder: Where it shall lie; made with its parents.
         card: The card; the digests of its files are filled in here.
         graphs: The ONNX file of each modality.
         overwrite: Whether an existing bundle there is replaced.

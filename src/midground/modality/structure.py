@@ -32,7 +32,7 @@ class StructureMapper:
 
     @property
     def inputs(self) -> dict[Modality, InputSpec]:
-        """One band of either sensor."""
+        """One SAR band; red, green and blue."""
         return {"sar": InputSpec(bands=("any",)), "optical": InputSpec(bands=("red", "green", "blue"))}
 
     def map(self, image: Image, modality: Modality, *, progress: Progress = silent) -> Image:
@@ -65,7 +65,7 @@ class GreyMapper:
 
     @property
     def inputs(self) -> dict[Modality, InputSpec]:
-        """One band of either sensor."""
+        """One SAR band; red, green and blue."""
         return {"sar": InputSpec(bands=("any",)), "optical": InputSpec(bands=("red", "green", "blue"))}
 
     def map(self, image: Image, modality: Modality, *, progress: Progress = silent) -> Image:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from midground.core.image import Image
 from midground.core.progress import Progress, silent
-from midground.errors import ConfigError, unknown_name
+from midground.core.settings import changed
+from midground.errors import ConfigError, InputError
 from midground.registration.arrays import register_arrays
 from midground.registration.config import RegisterConfig
 from midground.registration.result import Registration
@@ -38,14 +38,22 @@ def register(
         config: Settings; the defaults if omitted.
         search_px: Arrays only: largest shift, px; half the image if omitted.
         progress: Told about the stages.
-        settings: Single settings of :class:`RegisterConfig` by name, for instance ``transform="translation"``.
+        settings: Single settings of :class:`RegisterConfig` by name, for instance ``transform="translation"`` or
+            ``template={"window_px": 64}``; how each image is read, its ``fixed`` and ``moving``, goes by ``config``.
 
     Raises:
         InputError: An image cannot be used, or the two do not overlap.
-        ConfigError: A setting does not exist or is out of range.
+        ConfigError: A setting does not exist, or its value is of another type or out of range.
         ModelError: The learned model is damaged.
     """
-    config = _with_settings(RegisterConfig() if config is None else config, settings)
+    if search_px is not None and search_px < 1:
+        raise ConfigError(f"search_px must be 1 or more, found {search_px}.")
+    config = changed(RegisterConfig() if config is None else config, settings)
+    for role, image in (("fixed", fixed), ("moving", moving)):
+        if not isinstance(image, Source):
+            raise InputError(
+                f"The {role} image is a {type(image).__name__}; give a file's name, or an array (h, w) or (c, h, w)."
+            )
     if isinstance(fixed, str | Path) and isinstance(moving, str | Path):
         if search_px is not None:
             raise ConfigError("search_px is for arrays; files take search_m, in metres.")
@@ -53,11 +61,3 @@ def register(
     if isinstance(fixed, str | Path) or isinstance(moving, str | Path):
         raise ConfigError("Pass two files or two arrays, not one of each.")
     return register_arrays(fixed, moving, config, search_px=search_px, progress=progress)
-
-
-def _with_settings(config: RegisterConfig, settings: dict[str, object]) -> RegisterConfig:
-    known = [item.name for item in fields(RegisterConfig)]
-    for name in settings:
-        if name not in known:
-            raise unknown_name("setting", name, known)
-    return replace(config, **settings)  # type: ignore[arg-type]  # the config checks its own values

@@ -88,8 +88,8 @@ def register_arrays(
     guesses: list[tuple[Modality | None, str]] = [(None, ""), (None, "")]
     settled = settle_modalities([config.fixed.modality, config.moving.modality], guesses)
     sources = [
-        array_source(_as_wanted(image, dtype, mappers, modality), modality, settings, dtype)
-        for image, (modality, _), settings, dtype in zip(
+        array_source(_as_wanted(image, dtype, mappers, modality), modality, settings, dtype, sentence)
+        for image, (modality, sentence), settings, dtype in zip(
             images, settled, (config.fixed, config.moving), dtypes, strict=True
         )
     ]
@@ -125,7 +125,8 @@ def _best_by_content(run: Run, search_px: int | None) -> ContentAttempt:
     fixed, moving = run.fixed, run.moving
     fixed_grid = fixed.grid.fitted(WORKING_PX)
     reduction = fixed_grid.hw[1] / fixed.grid.hw[1]
-    relative = (moving.grid.gsd_m or 1.0) / (fixed.grid.gsd_m or 1.0)
+    gsds_m = moving.grid.gsd_m, fixed.grid.gsd_m
+    relative = gsds_m[0] / gsds_m[1] if gsds_m[0] and gsds_m[1] else 1.0
     moving_grid = moving.grid.scaled(reduction * relative).fitted(2 * WORKING_PX)
     fixed_values, moving_values = fixed.log_scaled(fixed_grid), moving.log_scaled(moving_grid)
     fixed_from_working, moving_from_working = _between(fixed_grid, fixed.grid), _between(moving_grid, moving.grid)

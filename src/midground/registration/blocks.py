@@ -75,7 +75,8 @@ def refine_in_blocks(run: Run, coarse_grid: Grid, grid: Grid, best: Attempt) -> 
 def choose_blocks(overlap: Bool[np.ndarray, "h w"], coarse_grid: Grid, grid: Grid) -> list[tuple[int, int]]:
     """Top left corners (row, column) of at most 16 blocks of the fine grid, spread evenly, that hold enough data."""
     height, width = grid.hw
-    n_rows, n_columns = (max(1, side // BLOCK_PX) for side in (height, width))
+    # From edge to edge: where two blocks do not fit side by side, they overlap.
+    n_rows, n_columns = (max(1 + (side > BLOCK_PX), side // BLOCK_PX) for side in (height, width))
     while n_rows * n_columns > MAX_BLOCKS:
         n_rows, n_columns = max(1, n_rows - (n_rows >= n_columns)), max(1, n_columns - (n_columns > n_rows))
     rows = np.rint(np.linspace(0, max(height - BLOCK_PX, 0), n_rows)).astype(int)

@@ -42,7 +42,7 @@ def coarse_shifts(pairs: Sequence[MappedPair], search_px: int, *, min_overlap: f
     """Search all shifts within ±``search_px``: one answer per mapper.
 
     Large images are first reduced, so that the cost does not grow with the scene; the tie points that follow search
-    the pixels that the reduction leaves open.
+    the pixels that the reduction leaves open. Shifts that part the images are not searched.
 
     Args:
         pairs: The same two images under several mappers.
@@ -56,7 +56,7 @@ def coarse_shifts(pairs: Sequence[MappedPair], search_px: int, *, min_overlap: f
         raise InputError("One of the images holds no valid pixel in the overlap.")
     longest = max(*pairs[0].moving.hw, *pairs[0].fixed.hw)
     factor = max(1, int(np.ceil(longest / _COARSE_SIDE_PX)))
-    reach = int(np.ceil(search_px / factor)) + 1
+    reach = int(np.ceil(min(search_px, longest) / factor)) + 1
     return [
         _coarse(
             shift_surface(reduce(pair.moving, factor), reduce(pair.fixed, factor), reach, min_overlap=min_overlap),

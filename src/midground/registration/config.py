@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from midground.core.radiometry import SAR_SCALES, SarScale
+from midground.core.settings import require
 from midground.core.transforms import TRANSFORM_KINDS, TransformKind
 from midground.errors import ConfigError, unknown_name
 from midground.matching.configs import TemplateConfig
@@ -18,6 +20,8 @@ Lead = Literal["structure", "model"]
 LEADS: tuple[Lead, ...] = get_args(Lead)
 Georeference = Literal["auto", "ignore"]
 GEOREFERENCE_CHOICES: tuple[Georeference, ...] = get_args(Georeference)
+_MAX_SEED = 2**31 - 1
+"""OpenCV's seeds are signed, of 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class EstimateConfig:
             raise ConfigError(f"threshold_px must be positive, found {self.threshold_px}.")
         if self.max_iterations < 1:
             raise ConfigError(f"max_iterations must be 1 or more, found {self.max_iterations}.")
+        require(self.min_inliers >= 1, f"min_inliers must be 1 or more, found {self.min_inliers}.")
         if not 0 < self.confidence < 1:
             raise ConfigError(f"confidence must lie between 0 and 1, found {self.confidence}.")
 
@@ -131,7 +136,7 @@ class RegisterConfig:
             raise unknown_name("lead", self.lead, LEADS)
         if self.georeference not in GEOREFERENCE_CHOICES:
             raise unknown_name("georeference mode", self.georeference, GEOREFERENCE_CHOICES)
-        if self.search_m <= 0:
-            raise ConfigError(f"search_m must be positive, found {self.search_m}.")
-        if self.gsd_m is not None and self.gsd_m <= 0:
-            raise ConfigError(f"gsd_m must be positive, found {self.gsd_m}.")
+        require(0 < self.search_m < math.inf, f"search_m must be positive and finite, found {self.search_m}.")
+        if self.gsd_m is not None:
+            require(0 < self.gsd_m < math.inf, f"gsd_m must be positive and finite, found {self.gsd_m}.")
+        require(0 <= self.seed <= _MAX_SEED, f"seed must lie between 0 and {_MAX_SEED}, found {self.seed}.")

@@ -159,7 +159,7 @@ def _sample(matches: Correspondences, kind: TransformKind, config: EstimateConfi
 
 
 def _sample_translation(matches: Correspondences, config: EstimateConfig) -> Transform:
-    """The shift with the largest soft support among the shifts of all matches: exhaustive, so nothing is drawn."""
+    """The shift with the largest soft support, among those of all matches, or of ``max_iterations`` drawn from them."""
     shifts = matches.fixed_xy - matches.moving_xy
     rng = np.random.default_rng(config.seed)
     n_candidates = min(len(shifts), config.max_iterations)

@@ -108,7 +108,7 @@ def open_sources(
     for raster, modality in zip(rasters, named, strict=True):
         if modality is not None:
             check_modality(modality, _descriptions(raster), name=str(raster.path))
-    modalities = _with_remedy(settle_modalities(named, guesses), rasters)
+    modalities = _with_remedy(settle_modalities(named, guesses), named, rasters)
     fixed_source, moving_source = (
         _open(raster, modality, sentence, config, specs[modality], option)
         for raster, (modality, sentence), config, option in zip(rasters, modalities, configs, band_options, strict=True)
@@ -130,29 +130,39 @@ def settle_modalities(
     for index in (0, 1):
         here, other = known[index], known[1 - index]
         if named[index] is not None and here is not None:
-            settled.append((here, ""))
+            guess, reason = guesses[index]
+            is_doubted = guess is not None and guess != here
+            settled.append((here, f"{here}, as asked for; else it would be {reason}" if is_doubted else ""))
         elif here is not None:
             settled.append((here, guesses[index][1]))
         elif other is not None:
             settled.append((_OPPOSITE[other], f"taken as {_OPPOSITE[other]}, since the other image is {other}"))
         else:
-            settled.append((usual[index], f"taken as {usual[index]}, since nothing in either file says what it is"))
+            settled.append((usual[index], f"taken as {usual[index]}, since nothing says what either image is"))
     return settled
 
 
 def _with_remedy(
-    settled: Sequence[tuple[Modality, str]], rasters: Sequence[RasterInfo]
+    settled: Sequence[tuple[Modality, str]], named: Sequence[Modality | None], rasters: Sequence[RasterInfo]
 ) -> Iterator[tuple[Modality, str]]:
     """Say how to name the modality where it was guessed without a description, and is that of the other image."""
     (first, _), (second, _) = settled
-    for role, raster, (modality, sentence) in zip(("fixed", "moving"), rasters, settled, strict=True):
+    for role, raster, name, (modality, sentence) in zip(("fixed", "moving"), rasters, named, settled, strict=True):
         remedy = f", and so is the other image; --{role}-modality {_OPPOSITE[modality]} says otherwise"
-        is_open = sentence and not described_modalities(_descriptions(raster))
+        is_open = name is None and not described_modalities(_descriptions(raster))
         yield modality, sentence + remedy if first == second and is_open else sentence
 
 
-def array_source(array: Image, modality: Modality, config: InputConfig, dtype: str) -> Source:
-    """A source without a file: the image's own pixels are its grid."""
+def array_source(array: Image, modality: Modality, config: InputConfig, dtype: str, sentence: str = "") -> Source:
+    """A source without a file: the image's own pixels are its grid.
+
+    Args:
+        array: Raw values.
+        modality: What it is.
+        config: What the user said about it.
+        dtype: Data type that the values came in.
+        sentence: Why it is taken to be of this modality; empty if it was named.
+    """
     grid = Grid.without_georeference(array.hw)
     if not array.valid.any():
         raise InputError(f"The {modality} image holds no valid pixel.")
@@ -168,7 +178,7 @@ def array_source(array: Image, modality: Modality, config: InputConfig, dtype: s
         gsd_m=None,
         modality=modality,
         bands=tuple(range(1, array.n_channels + 1)),
-        assumptions=(reason,) if reason else (),
+        assumptions=tuple(text for text in (sentence, reason) if text),
     )
 
     def read(wanted: Grid) -> Image:
@@ -262,7 +272,9 @@ def _border(raster: RasterInfo, bands: Sequence[int]) -> str:
     """Say which values are taken for an empty border; empty if there is none."""
     with open_source(raster, bands) as source:
         fills = source.border_fills
-    return f"solid areas of {' and '.join(f'{fill:g}' for fill in fills)} at its edge are taken as empty" if fills else ""
+    return (
+        f"solid areas of {' and '.join(f'{fill:g}' for fill in fills)} at its edge are taken as empty" if fills else ""
+    )
 
 
 def _stretch(grid: Grid) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +94,15 @@ class Registration:
     reasons: tuple[str, ...]
     """Sentences that explain the verdict."""
     fixed_from_moving: Float64[np.ndarray, "3 3"] | None
-    """Takes pixel centres of the moving image to the fixed one; None only if rejected without any candidate."""
+    """Takes pixel centres of the moving image to the fixed one; None only if rejected without any candidate.
+
+    A fit where the two images have different coordinate reference systems: ``correction.to_fixed_px`` is exact."""
     transform: TransformKind | None
-    correction: Correction | None
+    correction: Correction | None = field(repr=False)
     """The same in map coordinates: what can be saved and applied to other rasters."""
     shift_m: tuple[float, float] | None
     """[east, north] by which the moving image's georeference must move, at its centre, m; None without CRS."""
-    tie_points: TiePoints
+    tie_points: TiePoints = field(repr=False)
     n_matches: int
     n_inliers: int
     residual_rmse_px: float | None
@@ -118,13 +120,13 @@ class Registration:
     """The mapper whose tie points are reported."""
     inputs: Inputs
     model: ModelInfo | None
-    config: Mapping[str, object]
+    config: Mapping[str, object] = field(repr=False)
     version: str
     seed: int
-    timings_s: Mapping[str, float]
-    evidence: Evidence | None = None
+    timings_s: Mapping[str, float] = field(repr=False)
+    evidence: Evidence | None = field(default=None, repr=False)
     """What the verdict was made from; None if no transform was found."""
-    previews: Previews | None = None
+    previews: Previews | None = field(default=None, repr=False)
 
     def save(self, folder: Path | str, *, onto: Onto = "fixed", force: bool = False) -> tuple[Path, ...]:
         """Write result.json, tie points, transform.json and aligned.tif into a folder, which is created.
@@ -149,6 +151,7 @@ class Registration:
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "fixed_from_moving": None if self.fixed_from_moving is None else self.fixed_from_moving.tolist(),
+            "fixed_from_moving_misfit_px": None if self.correction is None else round(self.correction.misfit_px(), 4),
             "transform": self.transform,
             "shift_m": None if self.shift_m is None else list(self.shift_m),
             "n_matches": self.n_matches,

@@ -52,7 +52,7 @@ class Run:
 
 def build_mappers(config: RegisterConfig) -> tuple[Mapper, ...]:
     """The lead first, then the independent witness."""
-    if config.model in (None, "structure"):
+    if config.model in (None, "none", "structure"):
         return (StructureMapper(),)
     structure, learned = StructureMapper(), build_mapper(config.model)
     return (structure, learned) if config.lead == "structure" else (learned, structure)

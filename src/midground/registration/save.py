@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Onto = Literal["fixed", "own", "georeference"]
 ONTO: tuple[Onto, ...] = get_args(Onto)
+_NAMES = ("result.json", "tie_points.gpkg", "tie_points.csv", "transform.json", "aligned.tif")
 
 
 def save_result(
@@ -37,10 +38,24 @@ def save_result(
     Returns:
         The files written: a rejected result has no aligned raster and no transform, arrays have no aligned raster.
 
+    What an earlier result left there under these names, and this one does not write, is removed.
+
     Raises:
+        ConfigError: ``onto`` does not exist.
         OutputError: A file cannot be written.
     """
+    if onto not in ONTO:
+        raise unknown_name("target grid", onto, ONTO)
     make_folder(folder)
+    written = _write_all(result, folder, onto=onto, resampling=resampling, force=force)
+    for path in {folder / name for name in _NAMES} - set(written):
+        path.unlink(missing_ok=True)
+    return written
+
+
+def _write_all(
+    result: Registration, folder: Path, *, onto: Onto, resampling: Resampling, force: bool
+) -> tuple[Path, ...]:
     written = [folder / "result.json"]
     with atomic_output(written[0]) as temporary:
         temporary.write_text(as_json(result.to_dict()) + "\n", encoding="utf-8")

@@ -80,10 +80,6 @@ def judge(evidence: Evidence) -> Judgement:
     checks = [check(evidence) for check in _CHECKS]
     worst = max(check.level for check in checks)
     order = sorted((check for check in checks if check.sentence), key=lambda check: -check.level)
-    if worst > Level.GOOD:
-        order = [check for check in order if check.level > Level.GOOD] + [
-            check for check in order if check.level == Level.GOOD
-        ]
     return Judgement(
         _VERDICTS[worst],
         tuple(check.sentence for check in order),
@@ -166,11 +162,12 @@ def _witness(e: Evidence) -> Check:
     if e.witness_px is not None and e.witness_px <= WITNESS_AGREES_PX:
         apart = f"{e.witness_px:.1f} {unit}"
         return Check(Level.GOOD, f"The independent estimate from '{e.witness_name}' lies {apart} away.")
-    testifies = e.witness_px is not None and (e.witness_trust or 0.0) >= MIN_TRUST[1]
-    if testifies:
-        apart = f"{e.witness_px:.1f} {unit}"
-        return Check(Level.WEAK, f"The independent estimate from '{e.witness_name}' contradicts it, {apart} away.")
-    return Check(Level.GOOD, f"The second mapper, '{e.witness_name}', found no answer of its own.")
+    if e.witness_px is None:
+        return Check(Level.GOOD, f"The second mapper, '{e.witness_name}', found no answer of its own.")
+    apart = f"{e.witness_px:.1f} {unit} away"
+    if (e.witness_trust or 0.0) >= MIN_TRUST[1]:
+        return Check(Level.WEAK, f"The independent estimate from '{e.witness_name}' contradicts it, {apart}.")
+    return Check(Level.GOOD, f"The estimate from '{e.witness_name}' lies {apart}, with too little evidence to count.")
 
 
 def _plausibility(e: Evidence) -> Check:
@@ -189,8 +186,9 @@ def _plausibility(e: Evidence) -> Check:
 def _edge(e: Evidence) -> Check:
     if not e.at_edge:
         return Check(Level.GOOD, "")
+    remedy = " (--search)" if e.georeferenced else ""
     return Check(
-        Level.WEAK, "The best shift lies at the edge of the search range: the true one may lie outside (--search)."
+        Level.WEAK, f"The best shift lies at the edge of the search range: the true one may lie outside{remedy}."
     )
 
 

@@ -174,15 +174,15 @@ def titled(picture: UInt8[np.ndarray, "h w 4"], title: str) -> UInt8[np.ndarray,
     return np.concatenate([header, _opaque(picture)])
 
 
-def tile(panels: Sequence[UInt8[np.ndarray, "h w 3"]], *, n_columns: int | None = None) -> UInt8[np.ndarray, "r c 3"]:
-    """Put pictures of one size into rows and columns.
+def tile(panels: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, n_columns: int | None = None) -> UInt8[np.ndarray, "r c 3"]:
+    """Put pictures into rows and columns of cells that hold the largest.
 
     Args:
         panels: One or more, by row.
         n_columns: Pictures in a row; so many that the whole is about as wide as a screen, with few places left empty,
             if omitted.
     """
-    height, width = (length + _GAP_PX for length in panels[0].shape[:2])
+    height, width = (max(panel.shape[axis] for panel in panels) + _GAP_PX for axis in (0, 1))
     if n_columns is None:
         n_columns = _columns(len(panels), height, width)
     n_rows = -(-len(panels) // n_columns)

@@ -11,6 +11,9 @@ from markupsafe import Markup, escape
 from midground.registration.result import InputInfo, Registration
 from midground.registration.verdict import Verdict
 
+_NO_SHIFT_M = 0.005
+"""Shorter shifts are printed as zero, which has no direction."""
+
 
 @dataclass(frozen=True, slots=True)
 class VerdictWords:
@@ -136,18 +139,18 @@ def next_steps(result: Registration) -> list[str]:
         ]
     if result.verdict == "suspect":
         return [
-            "Look at the comparison below before using anything: follow roads, field borders and shorelines across "
-            "the line, near the middle and near all four edges.",
+            "Look at the comparison in the report (`--report FILE`) before using anything: follow roads, field borders "
+            "and shorelines across the line, near the middle and near all four edges.",
             "If they meet everywhere, the result is usable; if they meet in one part only, crop both images to that "
             "part, or choose another kind of transform with `--transform`.",
             "If they do not meet, treat this result as rejected; `--strict` makes this automatic.",
         ]
     return [
         "Do not use an aligned image made from this result; none is written unless `--force` is given.",
-        "Check with the pictures below that both images show the same place, and enough land without cloud: "
-        "open water, cloud and unchanging surfaces cannot be matched.",
+        "Check with the pictures of the report (`--report FILE`) that both images show the same place, and enough land "
+        "without cloud: open water, cloud and unchanging surfaces cannot be matched.",
         _search_hint(result),
-        "Check how the images were read (bands, SAR scale) under Inputs; `--bands-fixed`, `--bands-moving` and "
+        "Check how the images were read (bands, SAR scale); `--bands-fixed`, `--bands-moving` and "
         "`--sar-scale` override it.",
     ]
 
@@ -185,7 +188,7 @@ def _shift(result: Registration) -> KeyNumber:
         return KeyNumber(
             label=label,
             value=metres(math.hypot(east, north)),
-            detail=sides,
+            detail=sides if math.hypot(east, north) >= _NO_SHIFT_M else "none",
             meaning="How far, and which way, the moving image must be shifted on the map at its centre.",
             bearing_deg=math.degrees(math.atan2(east, north)),
         )
@@ -223,9 +226,13 @@ def _error(result: Registration) -> str:
 
 def _search_hint(result: Registration) -> str:
     searched = result.config.get("search_m")
-    if isinstance(searched, int | float) and result.inputs.fixed.crs and result.inputs.moving.crs:
-        return f"If the georeference may be off by more than {searched:g} m, search further with `--search`."
-    return "Without a coordinate system on both images, bring them to about the same pixel size and orientation first."
+    is_placed = result.inputs.fixed.crs and result.inputs.moving.crs and result.config.get("georeference") != "ignore"
+    if isinstance(searched, int | float) and is_placed:
+        return (
+            f"If the georeference may be off by more than {searched:g} m, search further with `--search`; if it may be "
+            "turned or scaled, register by the pixels alone with `--ignore-georeference`."
+        )
+    return "Without georeference, bring both images to about the same pixel size and orientation first."
 
 
 def _setting(value: object) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from jaxtyping import Shaped
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from midground.core.files import whole_file, write_text
@@ -95,10 +96,10 @@ def simulate_scene_pair(  # noqa: PLR0913  (the options of a scene, each a plain
     grid = Affine(gsd_m, 0, _WEST_M, 0, -gsd_m, _NORTH_M)
     reflectance = np.clip(np.rint(pair.optical.channels * _REFLECTANCE_SCALE), 1, 65_535).astype(np.uint16)
     progress("write", 0, 3)
-    with whole_file(optical, RasterioError) as unfinished:
+    with whole_file(optical, RasterioError, CPLE_BaseError) as unfinished:
         _write_raster(unfinished, reflectance, grid, BANDS)
     progress("write", 1, 3)
-    with whole_file(sar, RasterioError) as unfinished:
+    with whole_file(sar, RasterioError, CPLE_BaseError) as unfinished:
         _write_raster(unfinished, pair.sar.channels, grid, ("VV",))
     progress("write", 2, 3)
     write_text(truth, json.dumps(_describe(pair), indent=2) + "\n")

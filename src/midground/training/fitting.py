@@ -163,6 +163,9 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, checkpoin
             raise KeyboardInterrupt from error
         except MidgroundError as error:
             # A process that reads pairs puts its traceback in front.
-            raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2]) from error
+            _, name, sentence = str(error).rpartition(f"{type(error).__name__}: ")
+            if not name:
+                raise
+            raise type(error)(sentence) from error
         finally:
             torch.set_flush_denormal(False)

@@ -42,7 +42,7 @@ def test_values_keep_their_types() -> None:
         (["transform=afine"], "Did you mean 'affine'?"),
         (["estimate.method=ransack"], "Did you mean 'ransac'?"),
         (["search_m=far"], "setting 'search_m': .*found 'far'"),
-        (["search_m=-1"], "search_m must be positive, found -1"),
+        (["search_m=-1"], "search_m must be positive and finite, found -1"),
         (["template.spacing_px=0"], "spacing_px must be 1 or more, found 0"),
         (["fixed.bands=[0]"], "Bands are counted from 1"),
         (["fixed.bands=4"], r"setting 'fixed.bands': a list in brackets is expected, such as \[0.7, 1.4\], found 4"),

@@ -191,6 +191,22 @@ def test_a_published_split_is_kept(tmp_path, write_image):
     assert made.parts == {"train": ("train_1", "train_2"), "validation": ("val_1",), "test": ("test_7",)}
 
 
+def test_splits_of_a_table_are_kept_and_unknown_ones_named(tmp_path, write_image):
+    for number in range(4):
+        for kind, count in (("sar", 1), ("opt", 3)):
+            write_image(tmp_path / "in" / f"{kind}{number}.png", np.full((count, 8, 8), 9, np.uint8))
+
+    def listed(*splits):
+        rows = [f"sar{number}.png,opt{number}.png,{split}" for number, split in enumerate(splits)]
+        (tmp_path / "in" / "pairs.csv").write_text("\n".join(["sar,optical,split", *rows]), encoding="utf-8")
+        return PairsConfig(path=tmp_path / "in" / "pairs.csv")
+
+    made = prepare(listed("train", "val", "TEST", "validation"), tmp_path / "out")
+    assert made.parts == {"train": ("sar0",), "validation": ("sar1", "sar3"), "test": ("sar2",)}
+    with pytest.raises(InputError, match=r"the pair 'sar1' has the split 'fold1', which is none of train, validation"):
+        prepare(listed("train", "fold1", "test", "val"), tmp_path / "other")
+
+
 def test_another_preparation_in_the_folder_is_not_touched(multisenge, tmp_path):
     out = tmp_path / "out"
     prepare(config_of(multisenge), out, PrepareConfig(image_format="lists"))

@@ -65,6 +65,16 @@ def test_fixed_from_moving_across_systems_is_good_to_a_fraction_of_a_pixel():
     assert np.abs(mapped - correction.to_fixed_px(DEGREES, points)).max() < 0.05
 
 
+def test_the_misfit_of_the_matrix_between_systems_grows_with_the_scene():
+    wide = Grid("EPSG:4326", Affine(2e-4, 0, 2.5, 0, -2e-4, 45.4), (3000, 3000))
+    misfits_px = [
+        Correction.from_world(UTM, SHIFT, fixed=FIXED, moving=moving).misfit_px() for moving in (MOVING, DEGREES, wide)
+    ]
+    assert misfits_px[0] == pytest.approx(0, abs=1e-6)
+    assert misfits_px[1] < 0.05
+    assert misfits_px[2] > 1
+
+
 @pytest.mark.parametrize("moving", [MOVING, DEGREES])
 @pytest.mark.parametrize("world", [SHIFT, about((502000, 4998000), BENT)])
 def test_target_to_source_undoes_source_to_fixed(moving, world):

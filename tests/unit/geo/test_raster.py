@@ -150,6 +150,18 @@ class TestGeoreference:
         corner = np.array([[-0.5, -0.5], [299.5, 199.5]])
         assert np.allclose(info.grid.to_world(corner), truth.to_world(corner), atol=0.01)
 
+    def test_ground_control_points_on_both_sides_of_the_antimeridian(self, make_raster):
+        points = [
+            GroundControlPoint(row=row, col=column, x=(179.95 + column * 1e-3 + 180) % 360 - 180, y=-17 - row * 1e-3)
+            for row in (0, 100)
+            for column in (0, 100)
+        ]
+        path = make_raster("fiji.tif", np.ones((1, 100, 100), "uint16"), crs="EPSG:4326", transform=None, gcps=points)
+        info = open_raster(path)
+        assert info.grid.crs in ("EPSG:32760", "EPSG:32701")
+        assert info.gcp_misfit_m < 5
+        assert info.grid.gsd_m == pytest.approx(109, abs=3)
+
     def test_misfit_of_ground_control_points_is_reported(self, make_raster):
         points = [
             GroundControlPoint(row=r, col=c, x=500000 + 10 * c + (40 if r == c == 100 else 0), y=5000000 - 10 * r)

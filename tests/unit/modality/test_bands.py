@@ -5,7 +5,7 @@ import pytest
 
 from midground.core.image import Image
 from midground.errors import InputError
-from midground.modality.bands import canonical_band, check_modality, choose_bands, guess_modality
+from midground.modality.bands import canonical_band, check_modality, choose_bands, described_modalities, guess_modality
 from midground.modality.base import Modality
 
 RGB = ("B04", "B03", "B02")
@@ -156,9 +156,13 @@ def test_a_wrong_modality_is_refused() -> None:
         check_modality("sar", ("B04", "B03", "B02"))
 
 
-@pytest.mark.parametrize("descriptions", [(), (None,), ("VV",), ("grey",), ("VV", "red")])
-def test_a_possible_modality_passes(descriptions: tuple[str | None, ...]) -> None:
-    if descriptions != ("grey",):
-        check_modality("sar", descriptions)
-    if descriptions != ("VV",):
-        check_modality("optical", descriptions)
+@pytest.mark.parametrize("descriptions", [(), (None,), ("grey",), ("Band1", "Band 2", "band_03"), ("VV", "red")])
+@pytest.mark.parametrize("modality", ["sar", "optical"])
+def test_a_possible_modality_passes(descriptions: tuple[str | None, ...], modality: Modality) -> None:
+    check_modality(modality, descriptions)
+
+
+def test_names_that_any_image_has_tell_no_modality() -> None:
+    assert described_modalities(("Band1", "gray", None)) == set()
+    assert described_modalities(("B1", "Band2")) == described_modalities(("pan",)) == {"optical"}
+    assert described_modalities(("Band1", "sigma0")) == {"sar"}

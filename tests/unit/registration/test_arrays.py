@@ -270,6 +270,19 @@ def test_register_refuses_settings_that_do_not_exist(optical, sar):
         register(optical, sar, tranform="affine")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"search_m": "300"}, "setting 'search_m': a number is expected, found '300'"),
+        ({"template": {"windowpx": 64}}, r"Unknown setting 'template\.windowpx'"),
+        ({"similarity": {"scale": 2}}, r"setting 'similarity\.scale': a tuple of numbers is expected, found 2"),
+    ],
+)
+def test_register_refuses_settings_of_another_type(optical, sar, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        register(optical, sar, **settings)
+
+
 def test_register_refuses_a_mixture_of_files_and_arrays(sar):
     with pytest.raises(ConfigError, match="Pass two files or two arrays"):
         register("optical.tif", sar)

@@ -30,6 +30,11 @@ def test_images_may_differ_in_size(textured):
     np.testing.assert_allclose(shift_of(coarse_shifts([pair], 80)[0]), (25, 40), atol=0.3)
 
 
+def test_shifts_that_part_the_images_are_not_searched(textured):
+    pair = MappedPair("any", textured((150, 200)), textured((150, 200), Transform.translation(25, 40)))
+    np.testing.assert_allclose(shift_of(coarse_shifts([pair], 1_000_000)[0]), (25, 40), atol=0.3)
+
+
 def test_large_images_are_reduced_and_the_shift_stays_in_full_pixels(textured):
     pair = MappedPair(
         "any", textured((500, 1300), n_channels=1), textured((500, 1300), Transform.translation(-93, 58), n_channels=1)

@@ -47,8 +47,10 @@ def test_each_modality_is_explained_unless_it_was_named():
     assert guessed[0][1] == "it has 4 bands"
     assert guessed[1][1] == "taken as sar, since the other image is optical"
     assert settle_modalities(("sar", "optical"), (UNKNOWN, UNKNOWN)) == [("sar", ""), ("optical", "")]
+    doubted = settle_modalities(("sar", None), (("optical", "taken as optical, since it has 3 bands"), UNKNOWN))
+    assert doubted[0] == ("sar", "sar, as asked for; else it would be taken as optical, since it has 3 bands")
     default = settle_modalities((None, None), (UNKNOWN, UNKNOWN))
-    assert default[0][1] == "taken as optical, since nothing in either file says what it is"
+    assert default[0][1] == "taken as optical, since nothing says what either image is"
 
 
 @pytest.fixture
@@ -219,8 +221,10 @@ def test_every_mapper_maps_both_images_in_order(sar, optical):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"search_m": 0.0}, "search_m must be positive, found 0"),
-        ({"gsd_m": -1.0}, "gsd_m must be positive, found -1"),
+        ({"search_m": 0.0}, "search_m must be positive and finite, found 0"),
+        ({"search_m": float("inf")}, "search_m must be positive and finite, found inf"),
+        ({"seed": -1}, "seed must lie between 0 and 2147483647, found -1"),
+        ({"gsd_m": -1.0}, "gsd_m must be positive and finite, found -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

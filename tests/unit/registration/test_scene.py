@@ -247,6 +247,15 @@ def test_two_images_without_a_coordinate_system_are_registered_by_content(aligne
     np.testing.assert_allclose(result.fixed_from_moving[:2, 2], (7, 12), atol=1.2)
 
 
+@pytest.mark.parametrize("without", ["fixed", "moving"])
+def test_a_georeference_of_one_image_alone_tells_no_scale(aligned, tmp_path, quick, without):
+    fixed = write(tmp_path / "optical.tif", aligned[0], UPRIGHT, None if without == "fixed" else UTM)
+    moving = write(tmp_path / "sar.tif", aligned[1][:, 12:, 7:], UPRIGHT, None if without == "moving" else UTM)
+    result = register_files(fixed, moving, replace(quick, georeference="ignore"))
+    assert result.verdict == "accept"
+    np.testing.assert_allclose(result.fixed_from_moving[:2, 2], (7, 12), atol=1.2)
+
+
 def test_a_georeference_may_be_ignored(aligned, fixed, tmp_path, quick):
     elsewhere = write(tmp_path / "sar.tif", aligned[1][:, 12:, 7:], shifted(UPRIGHT, 500_000, 0))
     result = register_files(fixed, elsewhere, replace(quick, georeference="ignore"))
@@ -374,6 +383,13 @@ def test_a_saved_result_says_the_same(fixed, moving, quick, tmp_path):
         assert dataset.transform == reference.transform
         assert dataset.shape == reference.shape
         aligned_pixels = dataset.read(1)
+    replace(result, verdict="reject").save(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "result.json",
+        "tie_points.csv",
+        "tie_points.gpkg",
+    ]
+    result.save(tmp_path / "out")
     # The aligned raster registers onto the fixed one without any further shift.
     again = register_files(fixed, tmp_path / "out" / "aligned.tif", quick)
     assert np.hypot(*again.shift_m) < 5

@@ -166,9 +166,12 @@ def test_a_witness_that_would_not_be_trusted_itself_does_not_testify():
     weak = replace(GOOD, witness_px=200.0, witness_trust=verdict.MIN_TRUST[1] * BELOW)
     judgement = judge(weak)
     assert judgement.verdict == "accept"
-    assert any("'structure', found no answer of its own" in reason for reason in judgement.reasons)
+    assert "The estimate from 'structure' lies 200.0 working pixels away, with too little evidence to count." in (
+        judgement.reasons
+    )
     silent = judge(replace(GOOD, witness_px=None, witness_trust=None))
     assert silent.verdict == "accept"
+    assert any("'structure', found no answer of its own" in reason for reason in silent.reasons)
     without = judge(replace(GOOD, witness_name=None, witness_px=None, witness_trust=None))
     assert without.verdict == "accept"
     assert not any("estimate" in reason or "mapper" in reason for reason in without.reasons)

@@ -195,3 +195,10 @@ def test_a_picture_gets_a_title_and_panels_a_number_of_columns():
     np.testing.assert_array_equal(headed[30:], picture[..., :3])
     assert headed[:30].max() > 100
     assert tile([picture[..., :3]] * 5, n_columns=2).shape == (3 * 22 - 12, 2 * 52 - 12, 3)
+
+
+def test_panels_of_several_sizes_lie_in_equal_cells():
+    panels = [np.full((height, width, 3), 100, np.uint8) for height, width in ((20, 50), (30, 40), (10, 60))]
+    whole = tile(panels, n_columns=2)
+    assert whole.shape == (2 * 42 - 12, 2 * 72 - 12, 3)
+    assert (whole[..., 0] == 100).sum() == 20 * 50 + 30 * 40 + 10 * 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from jaxtyping import Float64
 from midground.core.metrics import success_rate
 from midground.datasets.base import PairSource, PixelWindow
 from midground.datasets.catalogue import open_pairs
-from midground.errors import ConfigError
+from midground.errors import ConfigError, InputError
 from midground.evaluation.cuts import warped
 from midground.evaluation.matchability import feature_error_px
 from midground.matching.base import Matcher
@@ -94,9 +95,24 @@ class ValidateMatcher(Validate):
         height, width = self._pairs.hw(index)
         side_px = self._config.data.crop_px
         pair = self._pairs.read(index, PixelWindow((height - side_px) // 2, (width - side_px) // 2, side_px, side_px))
-        sar, optical, truth = warped(pair, self._warp, index)
+        try:
+            sar, optical, truth = warped(pair, self._warp, index)
+        except InputError:
+            # Too little may be left of a pair with gaps, which is a failure of this pair.
+            return math.inf
         images = self._mapper.map(sar, "sar"), self._mapper.map(optical, "optical")
         return feature_error_px(self._matcher, *images, truth, _ESTIMATE)
+
+
+def _require_squares(pairs: PairSource, side_px: int) -> None:
+    """Refuse pairs that validation cannot cut a square from."""
+    for index, name in enumerate(pairs.names):
+        height, width = pairs.hw(index)
+        if min(height, width) < side_px:
+            raise InputError(
+                f"{name}: the validation pair has {width} × {height} px, too few for data.crop_px {side_px}; lower "
+                "that, or leave the pair out."
+            )
 
 
 def train_matcher(
@@ -119,6 +135,8 @@ def train_matcher(
         ModelError: Weights that training starts from are missing or do not fit.
         OutputError: The folder holds a run already, and ``resume`` was not asked for; or holds none to resume.
     """
+    if options.devices != 1:
+        raise ConfigError(f"A matcher is trained on one device, found devices {options.devices}.")
     check_folder(config, folder, resume=options.resume)
     on_gpu = is_on_gpu(options.accelerator)
     mapper = build_mapper(config.model)
@@ -138,6 +156,7 @@ def train_matcher(
         augment=config.augment,
         seed=config.seed,
     )
+    _require_squares(validation, config.data.crop_px)
     n_channels = _n_channels(mapper, validation)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     architecture = _architecture(config, mapper, n_channels, on_gpu=on_gpu)

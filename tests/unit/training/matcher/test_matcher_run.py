@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from midground.core.image import Image
+from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, DependencyError, InputError, ModelError, OutputError
 from midground.evaluation.config import WarpConfig
 from midground.matching.configs import RomaSharedConfig
@@ -176,6 +178,22 @@ def test_workers_and_learned_models_do_not_go_together(config: MatcherTrainConfi
     learned = replace(config, model="default", data=replace(config.data, workers=1))
     with pytest.raises(ConfigError, match=r"data\.workers must be 0 with a learned model, found 1"):
         run(learned, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_validated_or_shared_out_is_told_before_the_first_step(
+    config: MatcherTrainConfig, settings: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="is trained on one device, found devices 2"):
+        run(config, tmp_path / "run", devices=2)
+    rng = np.random.default_rng(0)
+    for kind, n_bands in (("sar", 1), ("optical", 3)):
+        (tmp_path / "small" / kind).mkdir(parents=True)
+        small = rng.integers(1, 255, (SIDE_PX - 8, SIDE_PX, n_bands), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "small" / kind / "a.png"), small)
+    data = replace(config.data, validation=PairsConfig(path=tmp_path / "small"))
+    with pytest.raises(InputError, match=r"a: the validation pair has 128 × 120 px, too few for data\.crop_px 128"):
+        run(replace(config, data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
