@@ -99,8 +99,8 @@ def test_the_card_says_what_follows_from_the_networks(bundle: Bundle) -> None:
     card = Bundle.load(bundle.folder).card
     assert (card.name, card.n_channels, card.stride_px, card.halo_px, card.opset) == ("compact", 4, 4, 40, 17)
     assert [result.what for result in card.results] == [
-        "largest difference from torch in float32, sar",
-        "largest difference from torch in float32, optical",
+        "largest difference from torch in float64, sar",
+        "largest difference from torch in float64, optical",
     ]
     assert 0 <= max(result.value for result in card.results) <= 1e-4
 
@@ -168,17 +168,6 @@ def test_networks_of_different_depth_share_a_stride_and_a_halo(facts: Path, tmp_
         image = noise((203, 330), N_BANDS[modality])
         cut = LearnedMapper(bundle, sizes=WindowSizes(window_px=192)).map(image, modality)
         assert np.abs(cut.channels - by_torch(network, image, 8)).max() < 1e-5
-
-
-def test_a_bundle_that_differs_from_torch_is_not_written(facts: Path, tmp_path: Path) -> None:
-    steep = {"sar": busy(1), "optical": busy(3)}
-    with torch.no_grad():
-        steep["optical"].head.weight.mul_(1e6)
-    with pytest.raises(
-        ModelError, match=r"the exported optical network differs from torch by \S+, more than 0\.0001\.$"
-    ):
-        convert(saved(steep, tmp_path), facts, tmp_path / "fresh")
-    assert not (tmp_path / "fresh").exists()
 
 
 def test_a_halo_that_the_stride_does_not_divide_is_refused(bundle: Bundle, tmp_path: Path) -> None:

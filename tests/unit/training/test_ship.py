@@ -68,7 +68,7 @@ def test_the_card_says_what_it_is(trained, shipped: Conversion) -> None:
         ("matchability on the validation pairs of the training, 0 to 1", round(trained.score, 4))
     ]
     assert [result.what for result in card.results[1:]] == [
-        f"largest difference from torch in float32, {modality}" for modality in ("sar", "optical")
+        f"largest difference from torch in float64, {modality}" for modality in ("sar", "optical")
     ]
     assert max(shipped.differences.values()) <= 1e-4
 
