@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -83,13 +84,9 @@ def split(
         InputError: Nothing is left on one side.
     """
     held_out: PairSource
+    training: list[PairSource]
     if validation is not None:
-        held_out = validation
-        places = set(held_out.places)
-        training: list[PairSource] = []
-        for source in sources:
-            apart = [index for index, place in enumerate(source.places) if place not in places]
-            training.append(source if len(apart) == len(source) else Subset(source, apart))
+        held_out, training = validation, _apart(sources, validation)
     else:
         kept, rest = split_by_place(
             sources[0],
@@ -97,13 +94,24 @@ def split(
             seed=_VALIDATION_SEED,
             block_places=data.validation_block_places,
         )
-        held_out, training = Subset(sources[0], rest), [Subset(sources[0], kept), *sources[1:]]
+        held_out = Subset(sources[0], rest)
+        training = [Subset(sources[0], kept), *_apart(sources[1:], held_out)]
     if len(held_out) == 0 or min(map(len, training)) == 0:
         raise InputError(
             f"The split by place leaves {[len(pairs) for pairs in training]} pairs to train on and {len(held_out)} to "
             "validate on: change data.validation_share or data.validation_block_places, or name data.validation."
         )
     return training, evenly_spread(held_out, data.max_validation_pairs)
+
+
+def _apart(sources: Sequence[ScaledPairs], held_out: PairSource) -> list[PairSource]:
+    """The pairs of each collection that show none of the places held out."""
+    places = set(held_out.places)
+    apart: list[PairSource] = []
+    for source in sources:
+        kept = [index for index, place in enumerate(source.places) if place not in places]
+        apart.append(source if len(kept) == len(source) else Subset(source, kept))
+    return apart
 
 
 def trained_on(data: DataConfig, training: list[PairSource]) -> tuple[str, ...]:
