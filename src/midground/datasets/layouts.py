@@ -16,7 +16,8 @@ from midground.datasets.listing import Listing, ListingBuilder, Problem
 from midground.datasets.selection import EVERY_PAIR, Selection
 from midground.errors import InputError
 
-_SPLITS = MappingProxyType({"train": "train", "val": "validation", "test": "test"})
+SPLIT_NAMES = MappingProxyType({"train": "train", "validation": "validation", "test": "test", "val": "validation"})
+"""Part of a division by the names that publishers give it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,7 @@ def _add(layout: Layout, sar: _Found, optical: _Found, found: ListingBuilder) ->
     if found.selection.place_pattern is None:
         groups = layout.place
         place = optical.patch if groups is None else "_".join(optical.groups[group] for group in groups)
-    split = _SPLITS.get(optical.groups.get("split", "").lower())
+    split = SPLIT_NAMES.get(optical.groups.get("split", "").lower())
     found.add(optical.name, place, (sar.path, optical.path), split=split)
 
 

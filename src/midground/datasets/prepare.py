@@ -17,7 +17,7 @@ from midground.core.progress import Progress, silent
 from midground.datasets.catalogue import PairsConfig, collection_kind, list_files
 from midground.datasets.files import FilePairs
 from midground.datasets.grey_and_colour import GreyAndColour, write_eight_bit
-from midground.datasets.layouts import LAYOUTS
+from midground.datasets.layouts import LAYOUTS, SPLIT_NAMES
 from midground.datasets.listing import PairFiles
 from midground.datasets.measure import measure_limits
 from midground.datasets.packing import pack
@@ -28,7 +28,6 @@ from midground.errors import ConfigError, InputError, OutputError, unknown_name
 
 PreparedFormat = Literal["tif", "png", "packed", "lists"]
 PARTS = ("train", "validation", "test")
-_PART_NAMES = {part: part for part in PARTS} | {"val": "validation"}
 RECORD_FILE = "prepared.json"
 SCHEMA = "midground/prepared/1"
 
@@ -190,12 +189,12 @@ def _open(files: Sequence[PairFiles], pairs: PairsConfig) -> FilePairs:
 def _divide(files: Sequence[PairFiles], config: PrepareConfig, root: Path) -> dict[str, tuple[str, ...]]:
     """Names of the pairs of each part: the publisher's division if there is one, else one by place."""
     if all(pair.split for pair in files):
-        parts = {pair.name: _PART_NAMES.get(str(pair.split).lower()) for pair in files}
+        parts = {pair.name: SPLIT_NAMES.get(str(pair.split).lower()) for pair in files}
         for pair in files:
             if parts[pair.name] is None:
                 raise InputError(
                     f"{root}: the pair '{pair.name}' has the split '{pair.split}', which is none of "
-                    f"{', '.join(_PART_NAMES)}; rename it, or leave all splits empty to divide by place."
+                    f"{', '.join(SPLIT_NAMES)}; rename it, or leave all splits empty to divide by place."
                 )
         published = {part: tuple(name for name, its in parts.items() if its == part) for part in PARTS}
         return {part: names for part, names in published.items() if names}
