@@ -20,9 +20,9 @@ from command import names_of, run_script
 from pairs import CONFIGS, data_root, training_data
 
 from midground.cli.config_file import resolve_config
-from midground.training.checkpoint import LAST
 from midground.training.config import TrainConfig
-from midground.training.run import RunOptions, train
+from midground.training.run import train
+from midground.training.running import LAST, RunOptions
 from midground.training.ship import export_checkpoint
 
 PRESETS = {"pix2pix": "pix2pix", "lsgan": "lsgan", "ours-1": "paper-ours-1", "ours-2": "paper-ours-2"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +73,7 @@ def test_a_model_of_ones_own_from_pairs_to_a_mapped_image(
     done = cli("train", config, "-o", tmp_path / "run", "--accelerator", "cpu")
     assert (done.code, done.out) == (0, "")
     assert done.err.splitlines()[0].startswith("11 pairs to train on, 3 to validate on; 1 SAR and 3 optical band(s)")
-    assert done.err.splitlines()[-1].startswith("4 of 4 steps done; best matchability 0.")
+    assert re.match(r"4 of 4 steps done, [\d.]+ pairs/s; best matchability 0\.", done.err.splitlines()[-1])
 
     done = cli("models", "export", tmp_path / "run", "-o", tmp_path / "mine", "--pairs", simulated_pairs, "--quiet")
     assert done.code == 0, done
@@ -105,7 +108,7 @@ def test_a_translator_of_ones_own_is_evaluated_like_any_mapper(
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     done = cli("train", config, "-o", tmp_path / "run", "--accelerator", "cpu", *words)
     assert done.code == 0, done
-    assert done.err.splitlines()[-1].startswith("2 of 2 steps done; best matchability 0.")
+    assert re.match(r"2 of 2 steps done, [\d.]+ pairs/s; best matchability 0\.", done.err.splitlines()[-1])
     done = cli("models", "export", tmp_path / "run", "-o", tmp_path / "mine", "--quiet")
     assert done.code == 0, done
     assert done.out.splitlines()[1] == "optical: results differ from torch's by 0.0e+00 at most"
@@ -120,12 +123,33 @@ def test_a_run_is_stopped_and_resumed(cli, config: Path, tmp_path: Path) -> None
     words = ["train", config, "-o", tmp_path / "run", "--accelerator", "cpu", "--deterministic"]
     stopped = cli(*words, "--max-minutes", "1e-6")
     assert stopped.code == 0, stopped
-    assert stopped.err.splitlines()[-1] == "1 of 4 steps done; no validation yet"
+    assert re.fullmatch(r"1 of 4 steps done, [\d.]+ pairs/s; no validation yet", stopped.err.splitlines()[-1])
     assert "the run to resume had other settings (seed)" in cli.fails(*words, "--resume", "--set", "seed=2")
     assert "--resume goes on with the run in it" in cli.fails(*words)
     done = cli(*words, "--resume", "--quiet")
     assert (done.code, done.err) == (0, "")
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_a_run_that_the_system_ends_can_be_resumed(cli, config: Path, tmp_path: Path) -> None:
+    words = ["train", str(config), "-o", str(tmp_path / "run"), "--accelerator", "cpu", "--set", "steps_per_epoch=5000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "midground", *words, "--set", "epochs=1"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    assert "pairs to train on" in process.stderr.readline()
+    while not (tmp_path / "run" / "tensorboard").is_dir():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    found = re.fullmatch(
+        r"stopped after step (\d+); --resume goes on from step \1\n"
+        r"midground: Interrupted: nothing half-written remains\.\n",
+        err,
+    )
+    assert found, err
 
 
 def test_the_folder_is_named_as_the_model_if_omitted(
@@ -149,7 +173,7 @@ def test_two_processes_train_together(cli, config: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     # One of both speaks.
     assert done.stderr.count("pairs to train on") == 1
-    assert "4 of 4 steps done; best matchability 0." in done.stderr
+    assert re.search(r"4 of 4 steps done, [\d.]+ pairs/s; best matchability 0\.", done.stderr)
 
     from midground.training.checkpoint import load_checkpoint
 

@@ -46,7 +46,8 @@ def test_a_matcher_of_ones_own_is_stopped_resumed_and_used(
     words = ["train-matcher", config, "-o", tmp_path / "run", "--accelerator", "cpu"]
     stopped = cli(*words, "--max-minutes", "1e-6")
     assert stopped.code == 0, stopped
-    assert stopped.err.splitlines()[-1] == f"1 of 2 steps done; the matcher lies in {tmp_path / 'run' / 'matcher'}"
+    assert stopped.err.splitlines()[-2].startswith("1 of 2 steps done, ")
+    assert stopped.err.splitlines()[-1] == f"the matcher lies in {tmp_path / 'run' / 'matcher'}"
     assert json.loads((tmp_path / "run" / "matcher" / "card.json").read_text())["score"] is None
     assert "--resume goes on with the run in it" in cli.fails(*words)
     assert "the run to resume had other settings (seed)" in cli.fails(*words, "--resume", "--set", "seed=2")

@@ -39,9 +39,8 @@ def train(
         raise ConfigError(f"--max-minutes must be more than 0, found {max_minutes:g}.")
     resolved = resolve_config(TrainConfig, file=options.existing(config), settings=settings or ())
     folder = Path("runs") / resolved.name if output is None else output
-    from midground.training.callbacks import silent
-    from midground.training.fitting import RunOptions
     from midground.training.run import train as run
+    from midground.training.running import RunOptions, silent
 
     run(
         resolved,

@@ -95,15 +95,7 @@ def measure(
     Raises:
         InputError: There is no pair, or windows do not fit into one.
     """
-    if len(pairs) == 0:
-        raise InputError("The collection holds no pair to measure on.")
-    for index, name in enumerate(pairs.names):
-        height, width = pairs.hw(index)
-        if max(config.windows_px) > min(height, width):
-            raise InputError(
-                f"Windows of {max(config.windows_px)} px do not fit into the pair '{name}' of {height} × {width} px: "
-                "choose a smaller windows_px, or leave the pair out."
-            )
+    require_windows(pairs, config)
     matchers = {
         name: build_matcher(FEATURE_MATCHERS[name](max_keypoints=config.max_keypoints)) for name in config.matchers
     }
@@ -118,6 +110,27 @@ def measure(
         {name: np.array([row.corners[name] for row in rows], np.float64) for name in config.matchers},
         {name: mean_of_defined([row.similarity[name] for row in rows]) for name in rows[0].similarity},
     )
+
+
+def require_windows(pairs: PairSource, config: MatchabilityConfig) -> None:
+    """Refuse pairs that cannot be measured on.
+
+    Args:
+        pairs: Of them, only sizes are looked at.
+        config: What is to be measured.
+
+    Raises:
+        InputError: There is no pair, or windows do not fit into one.
+    """
+    if len(pairs) == 0:
+        raise InputError("The collection holds no pair to measure on.")
+    for index, name in enumerate(pairs.names):
+        height, width = pairs.hw(index)
+        if max(config.windows_px) > min(height, width):
+            raise InputError(
+                f"Windows of {max(config.windows_px)} px do not fit into the pair '{name}' of {height} × {width} px: "
+                "choose a smaller windows_px, or leave the pair out."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class AugmentConfig:
     quarter_turns: bool = True
     """Turn by a random multiple of 90 degrees (paper, section 4.4)."""
     rotation_deg: float = 0.0
-    """Largest further rotation, degrees."""
+    """Largest further rotation, degrees, 0 to 180."""
     zoom: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest enlargement; images that hold no larger window than the crop are never reduced."""
     speckle: float = 0.0
@@ -42,11 +42,13 @@ class AugmentConfig:
     """Optical: largest share of a smooth white veil, 0 to 1; every second image gets one."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.zoom[0] <= self.zoom[1]:
+        if not 0 < self.zoom[0] <= self.zoom[1] < np.inf:
             raise ConfigError(f"augment.zoom must be two positive factors, smallest first; found {list(self.zoom)}.")
-        for name in ("rotation_deg", "speckle", "sar_gain", "optical_gain"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"augment.{name} must not be negative, found {getattr(self, name)}.")
+        if not 0 <= self.rotation_deg <= 180:
+            raise ConfigError(f"augment.rotation_deg must lie between 0 and 180, found {self.rotation_deg}.")
+        for name in ("speckle", "sar_gain", "optical_gain"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ConfigError(f"augment.{name} must be a number from 0 up, found {getattr(self, name)}.")
         for name in ("band_mixing", "haze"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} must lie between 0 and 1, found {getattr(self, name)}.")

@@ -14,6 +14,7 @@ from midground.errors import DependencyError, ModelError
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.build import both_networks
 from midground.training.config import CardConfig, NetworkConfig, TrainConfig
+from midground.training.running import BEST, LAST
 from midground.training.weights import Network
 
 try:
@@ -22,7 +23,6 @@ except ImportError as error:
     raise DependencyError("Reading a checkpoint", extra="train") from error
 
 KEY = "midground"
-BEST, LAST = "best.ckpt", "last.ckpt"
 _SCHEMA = "midground/checkpoint/1"
 _MAX_REASON = 160
 
@@ -145,16 +145,29 @@ def read_state(path: Path, *, schema: str = _SCHEMA, command: str = "train") -> 
     Raises:
         ModelError: It is damaged, or not one of that command.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # A damaged file makes this reader raise almost anything, and say more than one line.
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:_MAX_REASON]
-        raise ModelError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
+    state = _content(path)
     known = state.get(KEY) if isinstance(state, dict) else None
     if not isinstance(known, dict) or known.get("schema") != schema:
         raise ModelError(f"{path}: is not a checkpoint of this version's 'midground {command}'.")
     return state
+
+
+def _content(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged file makes this reader raise almost anything, and say more than one line.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:_MAX_REASON]
+        raise ModelError(f"{path}: cannot be read as a checkpoint ({reason}).") from error
+
+
+def step_of(path: Path) -> int:
+    """Step that a checkpoint of either command was saved after.
+
+    Raises:
+        ModelError: It is damaged.
+    """
+    return int(_content(path)["global_step"])
 
 
 def weights_of(state: Mapping[str, Any], modality: Modality) -> dict[str, torch.Tensor]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from midground.core.settings import require
 from midground.datasets.catalogue import PairsConfig
 from midground.errors import ConfigError, unknown_name
 from midground.evaluation.config import PAPER_WARP, MatchabilityConfig, WarpConfig
@@ -17,6 +19,9 @@ Schedule = Literal["constant", "linear", "cosine", "onecycle"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Norm = Literal["batch", "instance"]
+_END_OF_SEEDS = 2**32
+_MAX_LEVELS = 5
+"""Of ``compact``: the sides of crops and of frames are multiples of 32 px, and each level halves them."""
 TRANSLATOR_STRIDES_PX: dict[NetworkName, int] = {"unet256": 256, "resnet9": 4}
 """Networks that translate SAR images into optical ones, and what the side of their images is a multiple of, px."""
 
@@ -46,8 +51,10 @@ class NetworkConfig:
             raise ConfigError(f"network.n_context must be 0 or more, found {self.n_context}.")
         if self.base_width < 1:
             raise ConfigError(f"network.base_width must be 1 or more, found {self.base_width}.")
-        if len(self.widths) < 2 or min(self.widths) < 1:
-            raise ConfigError(f"network.widths must be two or more numbers from 1 up, found {list(self.widths)}.")
+        if not 2 <= len(self.widths) <= _MAX_LEVELS or min(self.widths) < 1:
+            raise ConfigError(
+                f"network.widths must be two to {_MAX_LEVELS} numbers from 1 up, found {list(self.widths)}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +67,7 @@ class SourceConfig:
     """Its part of the samples, relative to the other collections; more than 0."""
 
     def __post_init__(self) -> None:
-        if self.share <= 0:
-            raise ConfigError(f"The share of a collection must be more than 0, found {self.share}.")
+        require(0 < self.share < math.inf, f"The share of a collection must be a number above 0, found {self.share}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +96,9 @@ class DataConfig:
             raise ConfigError(f"data.crop_px must be a multiple of 32 from 64 up, found {self.crop_px}.")
         if not 0 < self.validation_share < 1:
             raise ConfigError(f"data.validation_share must lie between 0 and 1, found {self.validation_share}.")
+        for name, least in (("validation_block_places", 1), ("max_validation_pairs", 1), ("workers", 0)):
+            value = getattr(self, name)
+            require(value is None or value >= least, f"data.{name} must be {least} or more, found {value}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +128,18 @@ class OptimizerConfig:
             raise unknown_name("optimizer", self.name, get_args(OptimizerName))
         if self.schedule not in get_args(Schedule):
             raise unknown_name("schedule", self.schedule, get_args(Schedule))
-        if self.learning_rate <= 0 or self.warmup_from < 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
-            raise ConfigError("optimizer: rates, decay and warm-up must not be negative, learning_rate not zero.")
+        for name in ("weight_decay", "warmup_epochs", "warmup_from"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"optimizer.{name} must be a number from 0 up, found {value}.")
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            require(value is None or 0 < value < math.inf, f"optimizer.{name} must be a number above 0, found {value}.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"optimizer.betas must lie from 0 to below 1, found {list(self.betas)}.")
+
+
+MIN_REALIGN_PX = 8
+"""Fewest pixels that a shift is looked for over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,16 +151,17 @@ class RealignConfig:
     from_epoch: int = 1
     """First epoch after which this is done: an untrained model would align pairs by chance."""
     search_px: int = 12
-    """Largest shift that is looked for, px."""
+    """Largest shift that is looked for, px, 8 or more: in a smaller area a peak has no rivals to stand out from."""
     min_peak_ratio: float = 1.25
     """A shift is corrected where the best peak stands out from all others by this factor."""
     drop_peak_ratio: float = 1.05
     """A pair is left out where the best peak stands out by less than this."""
 
     def __post_init__(self) -> None:
-        if self.every_epochs < 0 or self.from_epoch < 1 or self.search_px < 1:
-            raise ConfigError("realign: every_epochs must not be negative, from_epoch and search_px be 1 or more.")
-        if not 1 <= self.drop_peak_ratio <= self.min_peak_ratio:
+        for name, least in (("every_epochs", 0), ("from_epoch", 1), ("search_px", MIN_REALIGN_PX)):
+            value = getattr(self, name)
+            require(value >= least, f"realign.{name} must be {least} or more, found {value}.")
+        if not 1 <= self.drop_peak_ratio <= self.min_peak_ratio < math.inf:
             raise ConfigError(
                 "realign: 1 <= drop_peak_ratio <= min_peak_ratio must hold, found "
                 f"{self.drop_peak_ratio} and {self.min_peak_ratio}."
@@ -167,13 +185,16 @@ class CardConfig:
     optical_sensor: str = "not stated"
     """Sensor and product of the optical images."""
     gsd_m: float = 10.0
-    """Ground sample distance of the training data, m."""
+    """Ground sample distance of the training data, m, more than 0."""
     licence: str = "not stated"
     """SPDX identifier of the weights' licence."""
     imagery_notice: str = "not stated"
     """Notice that the imagery's provider asks for."""
     sources: tuple[str, ...] = ("not stated",)
     """Where the imagery comes from."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.gsd_m < math.inf, f"card.gsd_m must be a number above 0, found {self.gsd_m}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,9 +255,16 @@ class TrainConfig:
     """Seed of weights, order, crops and changes."""
 
     def __post_init__(self) -> None:
-        for name in ("n_channels", "epochs", "steps_per_epoch", "batch_size", "validate_every_epochs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be 1 or more, found {getattr(self, name)}.")
+        check_counts(
+            self,
+            ("n_channels", "epochs", "steps_per_epoch", "batch_size", "validate_every_epochs", "patience"),
+            seed=self.seed,
+        )
+        if self.realign.every_epochs and self.realign.from_epoch >= self.epochs:
+            raise ConfigError(
+                f"realign.from_epoch must lie before the last of {self.epochs} epochs, found "
+                f"{self.realign.from_epoch}; realign.every_epochs=0 leaves it out."
+            )
         _check_translation(self)
         if isinstance(self.criterion, CorrelationConfig):
             criterion = self.criterion
@@ -252,6 +280,18 @@ class TrainConfig:
                     f"criterion.n_local must be less than the {self.n_channels} channels (n_channels), found "
                     f"{criterion.n_local}."
                 )
+
+
+def check_counts(config: object, names: tuple[str, ...], *, seed: int) -> None:
+    """Make sure that counts are 1 or more where they are given, and the seed is none below 0.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value >= 1, f"{name} must be 1 or more, found {value}.")
+    require(0 <= seed < _END_OF_SEEDS, f"seed must be a number from 0 to {_END_OF_SEEDS - 1}, found {seed}.")
 
 
 def _check_translation(config: TrainConfig) -> None:

@@ -37,7 +37,11 @@ def check_folder(config: AnyTrainConfig, folder: Path, *, resume: bool) -> None:
         known = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise OutputError(f"{path}: the settings of the run are damaged ({error}); start another run.") from error
-    changed = [key for key in differences(known, _plain(config)) if key not in _FREE_KEYS]
+    settings = _plain(config)
+    if config.data.validation is not None:
+        # Pairs that turned out to be damaged may be left out: which places are held out does not depend on it.
+        known, settings = _without_exclusions(known), _without_exclusions(settings)
+    changed = [key for key in differences(known, settings) if key not in _FREE_KEYS]
     if changed:
         raise ConfigError(
             f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or start "
@@ -60,3 +64,9 @@ def begin_folder(config: AnyTrainConfig, folder: Path) -> None:
 
 def _plain(config: AnyTrainConfig) -> dict[str, Any]:
     return plain(dataclasses.asdict(config))
+
+
+def _without_exclusions(settings: dict[str, Any]) -> dict[str, Any]:
+    data = settings["data"]
+    train = [source | {"pairs": source["pairs"] | {"exclude": None}} for source in data["train"]]
+    return settings | {"data": data | {"train": train}}

@@ -30,13 +30,17 @@ class Realignment:
     n_undecided: int
     """Pairs whose peak is neither clear nor absent: they are left as they are."""
 
+    @property
+    def n_dropped(self) -> int:
+        """Pairs that match nowhere."""
+        return sum(shift is None for shift in self.shifts_xy.values())
+
     def __str__(self) -> str:
         moved = [shift for shift in self.shifts_xy.values() if shift is not None]
         lengths = np.hypot(*np.array(moved).T) if moved else np.zeros(1)
-        n_dropped = len(self.shifts_xy) - len(moved)
         return (
             f"{len(moved)} pairs confident, off by {np.median(lengths):.1f} px (median) and {lengths.max():.1f} px at "
-            f"most; {self.n_undecided} undecided, left as they are; {n_dropped} dropped"
+            f"most; {self.n_undecided} undecided, left as they are; {self.n_dropped} dropped"
         )
 
 

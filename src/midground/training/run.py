@@ -8,15 +8,19 @@ from pathlib import Path
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.scaled import ScaledPairs
 from midground.errors import ConfigError, DependencyError, InputError
+from midground.evaluation.matchability import require_windows
 from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
-from midground.training.callbacks import Keep, Realign, Report, Tell, Validate, silent
+from midground.training.callbacks import Realign, Validate
+from midground.training.checking import check_pairs, require_room
 from midground.training.checkpoint import facts, find_checkpoint, read_state, weights_of
 from midground.training.config import TRANSLATOR_STRIDES_PX, TrainConfig
-from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split, trained_on
+from midground.training.fitting import fit, is_on_gpu
 from midground.training.folder import begin_folder, check_folder
+from midground.training.held_out import split, trained_on
 from midground.training.loading import Plan, default_workers
 from midground.training.module import BothNetworks, SharedModality
+from midground.training.running import Report, Run, RunOptions, TrainResult, silent
 from midground.training.sampling import SampleStream
 from midground.training.torch_mapper import TorchMapper
 from midground.training.translation.module import Translation
@@ -54,12 +58,16 @@ def train(
     else:
         report = silent
     on_gpu = is_on_gpu(options.accelerator)
+    run = Run(config=config, folder=folder, options=options, report=report, on_gpu=on_gpu)
     sources = [open_pairs(source.pairs) for source in config.data.train]
     held_out = None if config.data.validation is None else open_pairs(config.data.validation)
     training, validation = split(config.data, sources, held_out)
     inputs = {modality: _input_spec(config, sources[0], modality) for modality in MODALITIES}
     opened = sources if held_out is None else [*sources, held_out]
     n_bands = {modality: _n_bands(opened, modality) for modality in MODALITIES}
+    require_windows(validation, config.validation)
+    if config.realign.every_epochs:
+        require_room(training, config.realign.search_px)
     stream = SampleStream(
         training,
         [source.share for source in config.data.train],
@@ -71,6 +79,9 @@ def train(
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     workers = default_workers(on_gpu=on_gpu) if config.data.workers is None else config.data.workers
     module = _module(config, n_bands, stream, options, workers=workers, on_gpu=on_gpu)
+    # A resumed run has weights of its own, and what it started from may be gone.
+    if config.init_from is not None and run.resumed is None:
+        _start_from(module, Path(config.init_from))
     report(
         f"{sum(map(len, training))} pairs to train on, {len(validation)} to validate on; "
         f"{n_bands['sar']} SAR and {n_bands['optical']} optical band(s) to {config.n_channels} channels"
@@ -78,23 +89,12 @@ def train(
     data = trained_on(config.data, training)
     module.facts = facts(config, inputs, data) | {"n_bands": n_bands}
     mapper = TorchMapper(module.networks, inputs)
-    validate = Validate(config, validation, mapper, report)
-    keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
-    tell = Tell(config, report, every_s=options.tell_every_s)
-    callbacks = [tell, validate, Realign(config, training, mapper, report), keep]
-    trainer = make_trainer(config, folder, options, callbacks, on_gpu=on_gpu)
-    if is_first_process and not options.resume:
-        begin_folder(config, folder)
-    fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
-    reached = "no validation yet" if validate.best is None else f"best matchability {validate.best:.3f}, {keep.best}"
-    report(f"{trainer.global_step} of {config.epochs * config.steps_per_epoch} steps done; {reached}")
-    return TrainResult(
-        keep.best if keep.best.is_file() else None,
-        keep.last if keep.last.is_file() else None,
-        validate.best,
-        trainer.global_step,
-        tell.pairs_per_s,
-    )
+    if is_first_process:
+        check_pairs(training, validation, report)
+        if not options.resume:
+            begin_folder(config, folder)
+    validate, realign = Validate(run, validation, mapper), Realign(run, config.realign, training, mapper)
+    return fit(run, module, validate, realign)
 
 
 def _n_bands(sources: list[ScaledPairs], modality: Modality) -> int:
@@ -133,8 +133,6 @@ def _module(
             "--devices."
         )
     module = (Translation if translates else SharedModality)(config, n_bands, stream, plan)
-    if config.init_from is not None:
-        _start_from(module, Path(config.init_from))
     if config.compile:
         for network in module.networks.values():
             network.compile(mode="reduce-overhead" if on_gpu else "default")

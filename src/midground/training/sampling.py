@@ -17,6 +17,7 @@ from midground.datasets.base import PairSource, PixelWindow
 from midground.errors import InputError
 from midground.modality.padding import fill_with_mean
 from midground.training.augment import AugmentConfig, draw_placement, vary_optical, vary_sar
+from midground.training.checking import require_common
 
 _N_REMEMBERED = 4
 """Epochs whose orders are kept: samples of two of them may be drawn in turn, and workers run ahead into the next."""
@@ -107,8 +108,8 @@ class SampleStream:
         sar, optical = _read(source, index, placement.window_px, shift, rng)
         valid = placement.apply((sar.valid & optical.valid)[None].astype(np.float32), self._crop_px) >= 1
         if not valid.any():
-            # A crop may show nothing; of a pair that shows nothing anywhere, reading all of it raises the error.
-            source.read(index)
+            # A crop may show nothing, but not the whole pair.
+            require_common(source.read(index))
         images = [placement.apply(image.channels, self._crop_px) for image in (sar, optical)]
         varied_sar = vary_sar(images[0], self._augment, rng)
         varied_optical = vary_optical(images[1], self._augment, rng)

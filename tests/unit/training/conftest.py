@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from midground.training.config import TrainConfig
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 Settings = Callable[..., "TrainConfig"]
 
 
@@ -66,24 +68,39 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run that is long enough to learn something; never write into its folder."""
-    from midground.training.config import CardConfig
-    from midground.training.criterion_configs import CorrelationConfig
-    from midground.training.run import RunOptions, train
+    """A run of the preset ``small``, which is long enough to learn something; never write into its folder."""
+    from midground.cli.config_file import resolve_config
+    from midground.training.config import CardConfig, TrainConfig
+    from midground.training.run import train
+    from midground.training.running import RunOptions
 
-    config = settings(
-        criterion=CorrelationConfig(window_px=(24, 32), search_px=12, frame_shift_px=0, n_windows=8),
+    config = replace(
+        resolve_config(TrainConfig, file=CONFIGS / "small.yaml"),
+        data=settings().data,
+        # Four places are held out, so the score is made of many windows, and of small ones.
         validation=replace(settings().validation, windows_per_side=6),
-        optimizer=replace(settings().optimizer, schedule="cosine"),
         card=CardConfig(sar_bands=("any",), optical_bands=("B04", "B03", "B02"), licence="Apache-2.0"),
-        epochs=3,
-        steps_per_epoch=40,
     )
     folder = tmp_path_factory.mktemp("trained") / "run"
     lines: list[str] = []
     done = train(config, folder, RunOptions(accelerator="cpu"), report=lines.append)
     assert done.score is not None
     return Trained(config, folder, done.score, lines)
+
+
+@pytest.fixture
+def signals_after() -> Callable[..., Callable[[str], None]]:
+    """``signals_after(3)``: told the lines of a run with ``tell_every_s=0``, sends SIGINT to it after that step."""
+
+    def signals(step: int, number: int = signal.SIGINT, *, times: int = 1) -> Callable[[str], None]:
+        def report(line: str) -> None:
+            if f"step {step}/" in line:
+                for _ in range(times):
+                    signal.raise_signal(number)
+
+        return report
+
+    return signals
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_checkpoint_says_what_it_was_trained_for_and_on(trained) -> None:
     assert found.data == ("places: 10 pairs",)
     assert found.score == trained.score
     assert found.recipe.startswith(
-        "compact networks, criterion correlation, adamw 0.005 (cosine), batches of 4 pairs of 64 px, 120 steps "
+        "compact networks, criterion correlation, adamw 0.005 (cosine), batches of 8 pairs of 64 px, 120 steps "
         "planned, seed 0; "
     )
     for modality, n_bands in (("sar", 1), ("optical", 3)):

@@ -32,6 +32,20 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     check_folder(replace(CONFIG, patience=3), tmp_path, resume=True)
 
 
+def test_pairs_may_be_left_out_of_a_run_whose_places_held_out_are_named(tmp_path: Path) -> None:
+    pairs = PairsConfig(path=Path("pairs"))
+    fewer = (SourceConfig(pairs=replace(pairs, exclude=Path("damaged.txt"))),)
+    begin_folder(CONFIG, tmp_path / "drawn")
+    with pytest.raises(ConfigError, match=r"other settings \(data\.train\)"):
+        check_folder(replace(CONFIG, data=replace(CONFIG.data, train=fewer)), tmp_path / "drawn", resume=True)
+    named = replace(CONFIG.data, validation=replace(pairs, include=Path("held_out.txt")))
+    begin_folder(replace(CONFIG, data=named), tmp_path / "named")
+    check_folder(replace(CONFIG, data=replace(named, train=fewer)), tmp_path / "named", resume=True)
+    other = (SourceConfig(pairs=fewer[0].pairs, share=2.0),)
+    with pytest.raises(ConfigError, match=r"other settings \(data\.train\)"):
+        check_folder(replace(CONFIG, data=replace(named, train=other)), tmp_path / "named", resume=True)
+
+
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no run to resume"):
         check_folder(CONFIG, tmp_path, resume=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from midground.core.image import Image
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.splits import Subset, split_by_place
-from midground.errors import ConfigError, InputError, OutputError
+from midground.errors import ConfigError, InputError, ModelError, OutputError
 from midground.evaluation.matchability import Matchability, measure
 from midground.training.config import NetworkConfig, RealignConfig, TrainConfig
 from midground.training.criterion_configs import CorrelationConfig, GrayscaleConfig, ReconstructionConfig
@@ -23,11 +25,12 @@ from midground.training.criterion_configs import CorrelationConfig, GrayscaleCon
 torch = pytest.importorskip("torch", reason="needs the extra train")
 lightning = pytest.importorskip("lightning", reason="needs the extra train")
 
-from midground.training import callbacks  # noqa: E402
+from midground.training import callbacks, fitting  # noqa: E402
 from midground.training.build import build_networks  # noqa: E402
 from midground.training.checkpoint import load_checkpoint  # noqa: E402
-from midground.training.module import SharedModality  # noqa: E402
-from midground.training.run import RunOptions, TrainResult, train  # noqa: E402
+from midground.training.keeping import KeepLast  # noqa: E402
+from midground.training.run import train  # noqa: E402
+from midground.training.running import RunOptions, TrainResult  # noqa: E402
 from midground.training.torch_mapper import TorchMapper  # noqa: E402
 
 pytestmark = pytest.mark.extras
@@ -49,18 +52,6 @@ def largest_difference(one: Path, other: Path) -> float:
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     return max(float((first[key] - second[key]).abs().max()) for key in first)
-
-
-def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the user press Ctrl-C within a step, counted from 0."""
-    original = SharedModality.training_step
-
-    def training_step(self: SharedModality, batch: Any, batch_idx: int) -> torch.Tensor:
-        if self.global_step == step:
-            raise KeyboardInterrupt
-        return original(self, batch, batch_idx)
-
-    monkeypatch.setattr(SharedModality, "training_step", training_step)
 
 
 def test_training_beats_the_untrained_network_on_places_that_it_never_saw(trained) -> None:
@@ -86,8 +77,9 @@ def test_a_run_says_what_it_does(trained) -> None:
     validations = [line for line in trained.lines if line.startswith("validation after epoch ")]
     assert len(validations) == 3
     assert validations[0].endswith("; 4 pairs), the best so far")
-    assert trained.lines[-1] == (
-        f"120 of 120 steps done; best matchability {trained.score:.3f}, {trained.folder / 'best.ckpt'}"
+    assert re.fullmatch(
+        rf"120 of 120 steps done, [\d.]+ pairs/s; best matchability {trained.score:.3f}, {trained.folder}/best\.ckpt",
+        trained.lines[-1],
     )
 
 
@@ -122,7 +114,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_like_one_that_is_not(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_steps: int
 ) -> None:
     config = settings(
-        epochs=2, steps_per_epoch=4, realign=RealignConfig(every_epochs=1, search_px=4, drop_peak_ratio=1.0)
+        epochs=2, steps_per_epoch=4, realign=RealignConfig(every_epochs=1, search_px=8, drop_peak_ratio=1.0)
     )
     run(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -140,13 +132,13 @@ def test_a_run_that_is_stopped_and_resumed_ends_like_one_that_is_not(
 
 def stopped_after(n_steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the run's time be up after so many steps."""
-    original = callbacks.Keep.on_train_batch_end
+    original = KeepLast.on_train_batch_end
 
-    def on_train_batch_end(self: callbacks.Keep, trainer: Any, *rest: Any) -> None:
-        self._max_s = 0.0 if trainer.global_step == n_steps else None
+    def on_train_batch_end(self: KeepLast, trainer: Any, *rest: Any) -> None:
+        self._start = -np.inf if trainer.global_step == n_steps else np.inf
         original(self, trainer, *rest)
 
-    monkeypatch.setattr(callbacks.Keep, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(KeepLast, "on_train_batch_end", on_train_batch_end)
 
 
 def test_time_that_is_up_stops_after_a_step_without_a_validation(settings: Settings, tmp_path: Path) -> None:
@@ -229,10 +221,18 @@ def test_places_of_the_validation_are_not_trained_on(settings: Settings, tmp_pat
         run(everything, tmp_path / "other")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("workers", "begins"), [(0, False), (0, True), (1, True)])
 def test_a_pair_without_data_is_named(
-    settings: Settings, tmp_path: Path, workers: int, empty_pair: Callable[[Path], str]
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_pair: Callable[[Path], str],
+    workers: int,
+    begins: bool,
 ) -> None:
+    """Before the first step or, in a collection that takes longer to read than that may take, when it comes up."""
+    if begins:
+        monkeypatch.setattr("midground.training.checking._MAX_S", -1.0)
     pairs, names = settings().data.train[0].pairs, tmp_path / "names.txt"
     names.write_text("place_5\n")
     root = tmp_path / "pairs"
@@ -242,12 +242,48 @@ def test_a_pair_without_data_is_named(
     message = rf"^\S+{name}\.png: no pixel of the image holds data; exclude the pair '{name}'\.$"
     with pytest.raises(InputError, match=message):
         run(settings(data=data), tmp_path / "run")
+    assert (tmp_path / "run").exists() == begins
+
+
+def test_a_run_goes_on_without_a_pair_that_it_met(
+    settings: Settings,
+    simulated_pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_pair: Callable[[Path], str],
+) -> None:
+    monkeypatch.setattr("midground.training.checking._MAX_S", -1.0)
+    pairs, names, excluded = settings().data.train[0].pairs, tmp_path / "names.txt", tmp_path / "excluded.txt"
+    names.write_text("place_5\n")
+    root = shutil.copytree(simulated_pairs, tmp_path / "pairs")
+    excluded.write_text(empty_pair(root) + "\n")
+
+    def config(exclude: Path | None) -> TrainConfig:
+        sources = (replace(settings().data.train[0], pairs=replace(pairs, path=root, exclude=exclude)),)
+        data = replace(settings().data, train=sources, validation=replace(pairs, include=names))
+        return settings(data=data, batch_size=1, steps_per_epoch=13)
+
+    with pytest.raises(InputError, match="no pixel of the image holds data; exclude the pair"):
+        run(config(None), tmp_path / "run")
+    saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < saved < 13
+    assert run(config(excluded), tmp_path / "run", resume=True).n_steps == 26
+
+
+def test_windows_that_do_not_fit_the_pairs_are_told_before_the_first_step(settings: Settings, tmp_path: Path) -> None:
+    config = settings(validation=replace(settings().validation, windows_px=(24, 160)))
+    with pytest.raises(InputError, match="Windows of 160 px do not fit into the pair 'place_"):
+        run(config, tmp_path / "run")
+    config = settings(realign=RealignConfig(every_epochs=1, search_px=65))
+    with pytest.raises(ConfigError, match=r"realign\.search_px must be at most half of a pair's side, .* found 65"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def scored(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let validations find one score after the other."""
 
-    def found(mapper: Any, pairs: Any, config: Any) -> Matchability:
+    def found(mapper: Any, pairs: Any, config: Any, **_: Any) -> Matchability:
         errors = np.where(np.arange(100) < 100 * scores.pop(0), 0.0, np.inf)
         return Matchability(config, len(pairs), {24: errors}, {})
 
@@ -297,17 +333,94 @@ def test_a_checkpoint_is_complete_at_any_moment(
     assert load_checkpoint(tmp_path / "run" / "last.ckpt").recipe.endswith("; 2 steps done")
 
 
-def test_interrupting_leaves_a_checkpoint_to_resume_from(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "times", "step", "saved"),
+    [
+        (signal.SIGINT, 1, 3, 3),
+        (signal.SIGTERM, 1, 1, 1),
+        # A second one interrupts the step, so that only what was saved before counts.
+        (signal.SIGINT, 2, 3, 2),
+        # The end of an epoch, and so the beginning of a validation.
+        (signal.SIGINT, 1, 4, 2),
+    ],
+)
+def test_a_run_that_is_told_to_stop_saves_its_step_and_goes_on_from_there(
+    settings: Settings, tmp_path: Path, signals_after, number: int, times: int, step: int, saved: int
 ) -> None:
     run(settings(), tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        interrupted_at(3, patch)
-        with pytest.raises(KeyboardInterrupt):
-            run(settings(), tmp_path / "run")
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 2
+    lines: list[str] = []
+    signals = signals_after(step, number, times=times)
+    options = RunOptions(accelerator="cpu", tell_every_s=0)
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(), tmp_path / "run", options, report=lambda line: (lines.append(line), signals(line))[0])
+    assert lines[-1] == f"stopped after step {step}; --resume goes on from step {saved}"
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == saved
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert run(settings(), tmp_path / "run", resume=True).n_steps == 4
-    assert largest_difference(tmp_path / "whole" / "last.ckpt", tmp_path / "run" / "last.ckpt") < 1e-6
+    for name in ("last.ckpt", "best.ckpt"):
+        assert largest_difference(tmp_path / "whole" / name, tmp_path / "run" / name) < 1e-6
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    curves.Reload()
+    steps = [event.step for event in curves.Scalars("pairs_per_s")]
+    assert steps == sorted(set(steps))
+
+
+def test_training_that_falls_apart_ends_and_leaves_what_was_before(settings: Settings, tmp_path: Path) -> None:
+    rough = settings(optimizer=replace(settings().optimizer, learning_rate=1e30, clip_norm=None), epochs=5)
+    with pytest.raises(ConfigError, match=r"^Training fell apart: the (loss|weights) after step \d+ are not finite"):
+        run(rough, tmp_path / "run")
+    for path in (tmp_path / "run").glob("*.ckpt"):
+        assert all(bool(value.isfinite().all()) for value in weights(path).values())
+
+
+def test_the_best_weights_are_kept_whatever_follows(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(5, "the disk went away")
+
+    monkeypatch.setattr(callbacks, "realign", fail)
+    with pytest.raises(OSError, match="the disk went away"):
+        run(settings(realign=RealignConfig(every_epochs=1, search_px=8)), tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt").recipe.endswith("; 2 steps done")
+
+
+def test_shifts_stay_where_no_pair_would_be_left(settings: Settings, tmp_path: Path) -> None:
+    lines: list[str] = []
+    strict = RealignConfig(every_epochs=1, search_px=8, min_peak_ratio=1e9, drop_peak_ratio=1e9)
+    done = run(settings(realign=strict), tmp_path / "run", lines)
+    assert done.n_steps == 4
+    assert "none of the 10 pairs would be left, so their shifts stay as they were" in lines
+
+
+def test_weights_are_not_started_from_again(trained, settings: Settings, tmp_path: Path) -> None:
+    before = shutil.copy(trained.folder / "best.ckpt", tmp_path / "before.ckpt")
+    config = settings(init_from=str(before))
+    assert run(config, tmp_path / "run", max_minutes=1e-6).n_steps == 1
+    before.unlink()
+    assert run(config, tmp_path / "run", resume=True).n_steps == 4
+
+
+def test_a_damaged_checkpoint_is_not_resumed_from(settings: Settings, tmp_path: Path) -> None:
+    run(settings(epochs=1), tmp_path / "run")
+    last = tmp_path / "run" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(ModelError, match=r"last\.ckpt: cannot be read as a checkpoint"):
+        run(settings(epochs=1), tmp_path / "run", resume=True)
+
+
+def test_a_processor_without_bfloat16_trains_in_single_precision(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings(epochs=1), tmp_path / "single")
+    monkeypatch.setattr(fitting, "has_bfloat16", lambda: False)
+    lines: list[str] = []
+    run(settings(epochs=1, precision="bf16-mixed"), tmp_path / "run", lines)
+    assert "this processor has no bfloat16 arithmetic and would be slower with it: single precision it is" in lines
+    assert largest_difference(tmp_path / "single" / "last.ckpt", tmp_path / "run" / "last.ckpt") == 0
 
 
 def test_a_run_starts_from_another(trained, settings: Settings, tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ from midground.core.settings import require
 from midground.errors import ConfigError, unknown_name
 from midground.evaluation.config import PAPER_WARP, WarpConfig
 from midground.training.augment import AugmentConfig
-from midground.training.config import CardConfig, DataConfig, OptimizerConfig, Precision, TrainConfig
+from midground.training.config import (
+    MIN_REALIGN_PX,
+    CardConfig,
+    DataConfig,
+    OptimizerConfig,
+    Precision,
+    TrainConfig,
+    check_counts,
+)
 
 Pairing = Literal["cross", "sar", "optical", "curriculum"]
 _MIN_SIDE_PX = 128
@@ -84,7 +92,7 @@ class MatcherTrainConfig:
     curriculum_share: float = 0.15
     """``curriculum``: part of the steps over which ``cross`` takes over, linearly, 0 to 1."""
     realign_px: int = 12
-    """Largest shift between SAR and optical images that is corrected before training, px; 0: none."""
+    """Largest shift between SAR and optical images that is corrected before training, px, 8 or more; 0: none."""
     warp: WarpConfig = field(default_factory=lambda: replace(PAPER_WARP, seed=1))
     """Transforms that are drawn (paper, section 4.3: 64 px, 30 degrees, 0.9 to 1.1)."""
     masked_share: float = 0.0
@@ -121,10 +129,12 @@ class MatcherTrainConfig:
     """Seed of weights, order, crops, roles and changes."""
 
     def __post_init__(self) -> None:
-        counts = ("epochs", "steps_per_epoch", "batch_size", "validate_every_epochs")
-        for name, least in (*((name, 1) for name in counts), ("realign_px", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be {least} or more, found {getattr(self, name)}.")
+        counts = ("epochs", "steps_per_epoch", "batch_size", "validate_every_epochs", "patience")
+        check_counts(self, counts, seed=self.seed)
+        require(
+            self.realign_px == 0 or self.realign_px >= MIN_REALIGN_PX,
+            f"realign_px must be 0 or from {MIN_REALIGN_PX} up, found {self.realign_px}.",
+        )
         if self.pairing not in get_args(Pairing):
             raise unknown_name("pairing", self.pairing, get_args(Pairing))
         if not 0 < self.curriculum_share <= 1:

@@ -15,7 +15,7 @@ from midground.datasets.base import PairSource, PixelWindow
 from midground.datasets.catalogue import open_pairs
 from midground.errors import ConfigError, InputError
 from midground.evaluation.cuts import warped
-from midground.evaluation.matchability import feature_error_px
+from midground.evaluation.matchability import STAGE, feature_error_px
 from midground.matching.base import Matcher
 from midground.matching.configs import RomaSharedConfig
 from midground.matching.roma_shared import RomaSharedMatcher
@@ -24,10 +24,12 @@ from midground.modality.base import Mapper
 from midground.modality.mappers import build_mapper
 from midground.registration.config import EstimateConfig
 from midground.training.alignments import kept_alignments
-from midground.training.callbacks import Keep, Report, Tell, Validate, silent
+from midground.training.callbacks import Validate
+from midground.training.checking import check_pairs
 from midground.training.config import RealignConfig
-from midground.training.fitting import RunOptions, TrainResult, fit, is_on_gpu, make_trainer, split, trained_on
+from midground.training.fitting import fit, is_on_gpu
 from midground.training.folder import begin_folder, check_folder
+from midground.training.held_out import split, trained_on
 from midground.training.loading import Plan
 from midground.training.matcher.centring import shared_error_px, take_off
 from midground.training.matcher.config import CompactConfig, MatcherTrainConfig
@@ -35,7 +37,9 @@ from midground.training.matcher.export import MATCHER_FOLDER, export_matcher, lo
 from midground.training.matcher.module import Architecture, MatcherModule, dense_network
 from midground.training.matcher.network import Shape, SharedRoma
 from midground.training.matcher.samples import MatcherSamples
+from midground.training.running import Report, Run, RunOptions, TrainResult, silent
 from midground.training.sampling import SampleStream
+from midground.training.telling import Lines
 
 _CLOSE_PX, _NEAR_PX = 3.0, 5.0
 _ESTIMATE = EstimateConfig(method="ransac", min_inliers=4, refine=False)
@@ -70,26 +74,30 @@ class ValidateMatcher(Validate):
     """Registers the validation pairs under known warps after an epoch.
 
     Args:
-        config: Settings of the run.
+        run: The run.
+        config: Its settings.
         pairs: Unit-scaled pairs, taken as aligned.
         mapper: Brings them into the shared modality.
-        report: Told what was found.
         matcher: Matches by the network in training.
     """
 
     score_name = "score"
 
     def __init__(
-        self, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, report: Report, matcher: Matcher
+        self, run: Run, config: MatcherTrainConfig, pairs: PairSource, mapper: Mapper, matcher: Matcher
     ) -> None:
-        super().__init__(config, pairs, mapper, report)
+        super().__init__(run, pairs, mapper)
         # Other draws than those of the training.
         self._warp = replace(config.warp, seed=config.warp.seed + 1)
         self._matcher = matcher
 
     def measure(self) -> CornerErrors:
         """Measure once: a SAR image under a warp, cut so that its outline does not show, meets its optical image."""
-        return CornerErrors(np.array([self._error_px(index) for index in range(len(self._pairs))], np.float64))
+        errors_px = []
+        for index in range(len(self._pairs)):
+            errors_px.append(self._error_px(index))
+            self._progress(STAGE, index + 1, len(self._pairs))
+        return CornerErrors(np.array(errors_px, np.float64))
 
     def _error_px(self, index: int) -> float:
         height, width = self._pairs.hw(index)
@@ -139,6 +147,7 @@ def train_matcher(
         raise ConfigError(f"A matcher is trained on one device, found devices {options.devices}.")
     check_folder(config, folder, resume=options.resume)
     on_gpu = is_on_gpu(options.accelerator)
+    run = Run(config=config, folder=folder, options=options, report=report, on_gpu=on_gpu)
     mapper = build_mapper(config.model)
     if config.data.workers and mapper.sha256 is not None:
         raise ConfigError(
@@ -159,11 +168,15 @@ def train_matcher(
     _require_squares(validation, config.data.crop_px)
     n_channels = _n_channels(mapper, validation)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    architecture = _architecture(config, mapper, n_channels, on_gpu=on_gpu)
+    # A resumed run has weights of its own, and what it started from may be gone.
+    start = config if run.resumed is None else replace(config, init_from=None)
+    architecture = _architecture(start, mapper, n_channels, on_gpu=on_gpu)
+    check_pairs(training, validation, report)
     if not options.resume:
         begin_folder(config, folder)
     if config.realign_px and config.pairing in ("cross", "curriculum"):
-        found = kept_alignments(folder, mapper, training, RealignConfig(search_px=config.realign_px))
+        wanted = RealignConfig(search_px=config.realign_px)
+        found = kept_alignments(folder, mapper, training, wanted, progress=Lines(run))
         stream.align([one.shifts_xy for one in found])
         report(f"realigned: {' | '.join(map(str, found))}")
     report(
@@ -180,17 +193,11 @@ def train_matcher(
     module = MatcherModule(config, architecture, samples, plan)
     data = trained_on(config.data, training)
     module.facts = matcher_facts(config, mapper, n_channels, data)
-    validate = ValidateMatcher(config, validation, mapper, report, architecture.matcher)
-    keep = Keep(config, folder, validate, every_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes)
-    tell = Tell(config, report, every_s=options.tell_every_s)
-    trainer = make_trainer(config, folder, options, [tell, validate, keep], on_gpu=on_gpu)
-    fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
-    best, last = (path if path.is_file() else None for path in (keep.best, keep.last))
-    if last is not None:
+    result = fit(run, module, ValidateMatcher(run, config, validation, mapper, architecture.matcher))
+    if result.last is not None:
         architecture.export(folder, samples)
-        n_steps = config.epochs * config.steps_per_epoch
-        report(f"{trainer.global_step} of {n_steps} steps done; the matcher lies in {folder / MATCHER_FOLDER}")
-    return TrainResult(best, last, validate.best, trainer.global_step, tell.pairs_per_s)
+        report(f"the matcher lies in {folder / MATCHER_FOLDER}")
+    return result
 
 
 def _architecture(config: MatcherTrainConfig, mapper: Mapper, n_channels: int, *, on_gpu: bool) -> Architecture:

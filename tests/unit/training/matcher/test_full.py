@@ -33,13 +33,13 @@ from romatch.models.matcher import RegressionMatcher  # noqa: E402
 from romatch.models.transformer import vit_large  # noqa: E402
 
 from midground.matching import roma  # noqa: E402
-from midground.training.fitting import RunOptions  # noqa: E402
 from midground.training.matcher import full  # noqa: E402
 from midground.training.matcher.full import FullRoma, full_roma, stretched  # noqa: E402
 from midground.training.matcher.grids import centres_xy, sampled  # noqa: E402
 from midground.training.matcher.loss import Truth, classification, loss_parts  # noqa: E402
 from midground.training.matcher.module import Architecture  # noqa: E402
 from midground.training.matcher.run import train_matcher  # noqa: E402
+from midground.training.running import RunOptions  # noqa: E402
 
 pytestmark = pytest.mark.extras
 

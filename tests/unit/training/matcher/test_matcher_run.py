@@ -29,10 +29,10 @@ pytest.importorskip("lightning", reason="needs the extra train")
 pytest.importorskip("kornia", reason="needs the extra matchers")
 
 from midground.matching.xfeat import xfeat_network  # noqa: E402
-from midground.training.fitting import RunOptions, TrainResult  # noqa: E402
 from midground.training.matcher.export import load_network  # noqa: E402
-from midground.training.matcher.module import MatcherModule, dense_network  # noqa: E402
+from midground.training.matcher.module import dense_network  # noqa: E402
 from midground.training.matcher.run import CornerErrors, train_matcher  # noqa: E402
+from midground.training.running import RunOptions, TrainResult  # noqa: E402
 
 pytestmark = pytest.mark.extras
 
@@ -109,21 +109,12 @@ def test_refiners_may_stay_as_they_are_and_the_export_compare_more_rotations(
 
 
 def test_an_interrupted_run_goes_on_with_the_same_pairs(
-    config: MatcherTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: MatcherTrainConfig, tmp_path: Path, signals_after
 ) -> None:
     run(config, tmp_path / "whole")
-    original = MatcherModule.training_step
-
-    def training_step(self: MatcherModule, batch: Any, batch_idx: int) -> torch.Tensor:
-        if self.global_step == 3:
-            raise KeyboardInterrupt
-        return original(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MatcherModule, "training_step", training_step)
-        with pytest.raises(KeyboardInterrupt):
-            run(config, tmp_path / "run")
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 2
+    with pytest.raises(KeyboardInterrupt):
+        train_matcher(config, tmp_path / "run", RunOptions(accelerator="cpu", tell_every_s=0), report=signals_after(3))
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 3
     with pytest.raises(OutputError, match="--resume goes on with the run in it"):
         run(config, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"the run to resume had other settings \(seed\)"):
@@ -136,7 +127,7 @@ def test_an_interrupted_run_goes_on_with_the_same_pairs(
 def test_a_resumed_run_does_not_look_for_shifts_again(
     config: MatcherTrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(config, realign_px=4)
+    config = replace(config, realign_px=8)
     lines: list[str] = []
     assert run(config, tmp_path / "run", lines, max_minutes=1e-6).n_steps == 1
     monkeypatch.setattr("midground.training.alignments.realign", None)
@@ -169,7 +160,7 @@ def test_a_run_starts_from_another_matcher(config: MatcherTrainConfig, tmp_path:
 
 def test_misregistered_pairs_are_told_of(config: MatcherTrainConfig, tmp_path: Path) -> None:
     lines: list[str] = []
-    run(replace(config, realign_px=6, pairing="curriculum", epochs=1, steps_per_epoch=1), tmp_path / "run", lines)
+    run(replace(config, realign_px=8, pairing="curriculum", epochs=1, steps_per_epoch=1), tmp_path / "run", lines)
     assert lines[0].startswith("realigned: ")
     assert "pairs confident, off by 0.0 px (median)" in lines[0]
 

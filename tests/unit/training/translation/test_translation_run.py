@@ -27,9 +27,9 @@ pytest.importorskip("onnx", reason="needs the extra train")
 from midground.modality.base import MODALITIES  # noqa: E402
 from midground.modality.bundle import write_bundle  # noqa: E402
 from midground.modality.learned import LearnedMapper  # noqa: E402
-from midground.training import callbacks  # noqa: E402
 from midground.training.checkpoint import load_checkpoint  # noqa: E402
-from midground.training.run import RunOptions, TrainResult, train  # noqa: E402
+from midground.training.run import train  # noqa: E402
+from midground.training.running import RunOptions, TrainResult  # noqa: E402
 from midground.training.ship import export_checkpoint  # noqa: E402
 from midground.training.torch_mapper import TorchMapper  # noqa: E402
 from midground.training.translation.networks import PassThrough, Translator  # noqa: E402
@@ -93,20 +93,14 @@ def test_the_rates_are_those_of_the_settings(translation: Settings, tmp_path: Pa
 
 @pytest.mark.parametrize("criterion", CRITERIA, ids=lambda criterion: criterion.name)
 def test_a_run_that_is_stopped_and_resumed_ends_like_one_that_is_not(
-    translation: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, criterion
+    translation: Settings, tmp_path: Path, signals_after, criterion
 ) -> None:
     config = translation(criterion=criterion)
     whole = run(config, tmp_path / "whole")
     assert (whole.n_steps, whole.score is not None) == (8, True)
-    original = callbacks.Keep.on_train_batch_end
-
-    def on_train_batch_end(self: callbacks.Keep, trainer: Any, *rest: Any) -> None:
-        self._max_s = 0.0 if trainer.global_step == 3 else None
-        original(self, trainer, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Keep, "on_train_batch_end", on_train_batch_end)
-        assert run(config, tmp_path / "parts", max_minutes=1e9).n_steps == 3
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", RunOptions(accelerator="cpu", tell_every_s=0), report=signals_after(3))
+    assert state(tmp_path / "parts" / "last.ckpt")["global_step"] == 3
     assert run(config, tmp_path / "parts", resume=True).n_steps == 8
     one, other = (state(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
     assert one["state_dict"].keys() == other["state_dict"].keys()

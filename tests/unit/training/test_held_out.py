@@ -1,18 +1,12 @@
-"""What runs of every kind share; needs torch."""
+"""Which pairs are trained on, and which are held out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("lightning", reason="needs the extra train")
-
 from midground.datasets.catalogue import PairsConfig, open_pairs
 from midground.training.config import DataConfig, SourceConfig
-from midground.training.fitting import split, trained_on
-
-pytestmark = pytest.mark.extras
+from midground.training.held_out import split, trained_on
 
 
 def test_a_split_is_named_with_its_collection(simulated_pairs: Path) -> None:
