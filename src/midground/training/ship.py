@@ -12,7 +12,7 @@ from midground.datasets.base import PairSource
 from midground.errors import ModelError
 from midground.evaluation.matchability import Matchability, measure
 from midground.modality.base import MODALITIES
-from midground.modality.bundle import write_bundle
+from midground.modality.bundle import require_free, write_bundle
 from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
 from midground.modality.learned import LearnedMapper
 from midground.training.checkpoint import Checkpoint, load_checkpoint
@@ -53,6 +53,7 @@ def export_checkpoint(
         OutputError: The bundle cannot be written.
     """
     checkpoint = load_checkpoint(path)
+    require_free(folder, overwrite=config.overwrite)
     card = _card(checkpoint, folder.name)
     if pairs is None:
         return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), None

@@ -99,8 +99,13 @@ def test_pairs_of_another_kind_are_refused_and_nothing_is_written(trained, tmp_p
 
 def test_a_bundle_is_not_written_over(trained, tmp_path: Path) -> None:
     first, _ = export_checkpoint(trained.folder, tmp_path / "tiny")
-    with pytest.raises(OutputError, match="exists already"):
-        export_checkpoint(trained.folder, tmp_path / "tiny")
+    pairs = Subset(open_pairs(trained.config.data.train[0].pairs), [0])
+    measured: list[str] = []
+    with pytest.raises(OutputError, match="exists already; replace it with --overwrite"):
+        export_checkpoint(
+            trained.folder, tmp_path / "tiny", pairs=pairs, progress=lambda stage, *_: measured.append(stage)
+        )
+    assert not measured
     second, _ = export_checkpoint(trained.folder / "last.ckpt", tmp_path / "tiny", ExportConfig(overwrite=True))
     assert second.bundle.sha256 == Bundle.load(tmp_path / "tiny").sha256
     assert (second.bundle.sha256 == first.bundle.sha256) == (
