@@ -14,14 +14,13 @@ from midground.errors import DependencyError, ModelError
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.build import both_networks
 from midground.training.config import CardConfig, NetworkConfig, TrainConfig
-from midground.training.weights import Network
+from midground.training.weights import KEY, Network
 
 try:
     import torch
 except ImportError as error:
     raise DependencyError("Reading a checkpoint", extra="train") from error
 
-KEY = "midground"
 BEST, LAST = "best.ckpt", "last.ckpt"
 _SCHEMA = "midground/checkpoint/1"
 _MAX_REASON = 160
