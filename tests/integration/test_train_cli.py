@@ -171,6 +171,27 @@ def test_two_processes_train_together(cli, config: Path, tmp_path: Path) -> None
     }
 
 
+def test_networks_that_cannot_be_compiled(cli, config: Path, tmp_path: Path) -> None:
+    """A process of its own: torch looks for the compiler once."""
+    words = ["train", str(config), "-o", str(tmp_path / "run"), "--accelerator", "cpu", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", "midground", *words, "--set", "compile=true"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"CXX": "/bin/false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")},
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("midground: compile: torch.compile fails here (")
+    assert line.endswith(
+        "; it needs a C++ compiler, and triton on a GPU: install them, or go on with --resume and compile=false."
+    )
+    assert len(line) < 500
+    assert cli(*words, "--resume", "--set", "compile=false").code == 0
+
+
 def test_an_unknown_setting_is_named_with_the_nearest(cli, config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text() + "epoch: 4\n")
     line = cli.fails("train", config, "-o", tmp_path / "run")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.scaled import ScaledPairs
-from midground.errors import ConfigError, DependencyError, InputError
+from midground.errors import ConfigError, DependencyError, InputError, quoted
 from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.callbacks import Keep, Realign, Report, Tell, Validate, silent
@@ -85,7 +86,8 @@ def train(
     trainer = make_trainer(config, folder, options, callbacks, on_gpu=on_gpu)
     if is_first_process and not options.resume:
         begin_folder(config, folder)
-    fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
+    with _told_of_compiling():
+        fit(trainer, module, keep.last if options.resume and keep.last.is_file() else None)
     reached = "no validation yet" if validate.best is None else f"best matchability {validate.best:.3f}, {keep.best}"
     report(f"{trainer.global_step} of {config.epochs * config.steps_per_epoch} steps done; {reached}")
     return TrainResult(
@@ -95,6 +97,20 @@ def train(
         trainer.global_step,
         tell.pairs_per_s,
     )
+
+
+@contextmanager
+def _told_of_compiling() -> Iterator[None]:
+    """Say of what fails within torch.compile what it needs, and that training goes on without."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise ConfigError(
+            f"compile: torch.compile fails here ({quoted(error)}); it needs a C++ compiler, and triton on a GPU: "
+            "install them, or go on with --resume and compile=false."
+        ) from error
 
 
 def _n_bands(sources: list[ScaledPairs], modality: Modality) -> int:
