@@ -67,8 +67,14 @@ def export_checkpoint(
 
 
 def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:
-    on = f"{pairs_name}, {found.n_pairs} pairs, one central window searched within {found.config.search_px} px"
-    return [Measurement(what=f"{name}, share", on=on, value=round(value, 4)) for name, value in found.numbers().items()]
+    pairs = f"{pairs_name}, {found.n_pairs} pairs".removeprefix(", ")
+    config = found.config
+    window = f"{pairs}, one central window searched within {config.search_px} px, found within {config.success_px:g} px"
+    points = f"{pairs}, a homography of the matches of up to {config.max_keypoints} key points of the whole images"
+    return [
+        Measurement(what=f"{name}, share", on=window if name.startswith("window ") else points, value=round(value, 4))
+        for name, value in found.numbers().items()
+    ]
 
 
 def _card(checkpoint: Checkpoint, name: str) -> Card:
