@@ -21,6 +21,7 @@ from midground.training.module import BothNetworks, SharedModality
 from midground.training.sampling import SampleStream
 from midground.training.torch_mapper import TorchMapper
 from midground.training.translation.module import Translation
+from midground.training.weights import KEY
 
 try:
     import lightning
@@ -150,22 +151,29 @@ def _module(
         )
     module = (Translation if translates else SharedModality)(config, n_bands, stream, plan)
     if config.init_from is not None:
-        _start_from(module, Path(config.init_from))
+        _start_from(module, Path(config.init_from), n_bands)
     if config.compile:
         for network in module.networks.values():
             network.compile(mode="reduce-overhead" if on_gpu else "default")
     return module
 
 
-def _start_from(module: BothNetworks, path: Path) -> None:
+def _start_from(module: BothNetworks, path: Path, n_bands: Mapping[Modality, int]) -> None:
     path = find_checkpoint(path)
     state = read_state(path)
     for modality in MODALITIES:
+        known = state[KEY]["n_bands"][modality]
+        if known != n_bands[modality]:
+            raise ConfigError(
+                f"init_from: {path}: its {modality} network takes {known} band(s), the pairs have {n_bands[modality]}; "
+                f"choose as many with bands_{modality}."
+            )
         try:
             module.networks[modality].load_state_dict(weights_of(state, modality))
         except RuntimeError as error:
             raise ConfigError(
-                f"init_from: {path}: its {modality} network has other bands, channels or widths than these settings."
+                f"init_from: {path}: its {modality} network has other channels or widths than these settings; give "
+                "n_channels and network as they were then."
             ) from error
 
 
@@ -179,6 +187,7 @@ def _input_spec(config: TrainConfig, source: ScaledPairs, modality: Modality) ->
         named, bands = config.card.optical_bands, source.optical_profile.bands
     if named is not None and len(named) != len(bands):
         raise ConfigError(
-            f"card.{modality}_bands names {len(named)} band(s), {', '.join(named)}, but the pairs have {len(bands)}."
+            f"card.{modality}_bands names {len(named)} band(s), {', '.join(named)}, but the pairs have {len(bands)}; "
+            f"name those that they have, or choose as many of the pairs with bands_{modality}."
         )
     return InputSpec(bands=named or bands)
