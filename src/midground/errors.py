@@ -17,6 +17,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+_MAX_QUOTED = 240
+"""Characters of what an error of another package says."""
+
 
 class MidgroundError(Exception):
     """Base of every error that midground raises on purpose."""
@@ -78,3 +81,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     nearest = difflib.get_close_matches(name, options, n=1, cutoff=0.4)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     return ConfigError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(options)}.")
+
+
+def quoted(error: Exception) -> str:
+    """The kind of an error of another package, and the beginning of its first line: compilers say hundreds of them."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    is_cut = len(lines) > 1 or len(lines[0]) > _MAX_QUOTED
+    return f"{type(error).__name__}: {lines[0][:_MAX_QUOTED]}{' …' if is_cut else ''}"

@@ -85,7 +85,8 @@ def test_a_model_of_ones_own_from_pairs_to_a_mapped_image(
     results = json.loads((tmp_path / "mine" / "card.json").read_text())["results"]
     assert {result["on"] for result in results} >= {
         "pairs held out by place",
-        "places, 14 pairs, one central window searched within 40 px",
+        "places, 14 pairs, one central window searched within 40 px, found within 3 px",
+        "places, 14 pairs, a homography of the matches of up to 4096 key points of the whole images",
     }
 
     image = simulated_pairs / "sar" / "place_0.tif"
@@ -193,6 +194,27 @@ def test_two_processes_train_together(cli, config: Path, tmp_path: Path) -> None
     assert {key: value.shape for key, value in together["state_dict"].items()} == {
         key: value.shape for key, value in alone["state_dict"].items()
     }
+
+
+def test_networks_that_cannot_be_compiled(cli, config: Path, tmp_path: Path) -> None:
+    """A process of its own: torch looks for the compiler once."""
+    words = ["train", str(config), "-o", str(tmp_path / "run"), "--accelerator", "cpu", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", "midground", *words, "--set", "compile=true"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"CXX": "/bin/false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")},
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("midground: compile: torch.compile fails here (")
+    assert line.endswith(
+        "; it needs a C++ compiler, and triton on a GPU: install them, or go on with --resume and compile=false."
+    )
+    assert len(line) < 500
+    assert cli(*words, "--resume", "--set", "compile=false").code == 0
 
 
 def test_an_unknown_setting_is_named_with_the_nearest(cli, config: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from midground.cli.reproduce import reproduce
 from midground.cli.simulate import simulate
 from midground.cli.train import train
 from midground.cli.train_matcher import train_matcher
-from midground.errors import MidgroundError, RegistrationError
+from midground.errors import MidgroundError, RegistrationError, quoted
 
 app = typer.Typer(
     name="midground",
@@ -95,8 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        found = f"{type(error).__name__}: {error}"
-        return _complain(f"This is a defect of midground ({found}); --debug shows where.", EXIT_UNEXPECTED)
+        return _complain(f"This is a defect of midground ({quoted(error)}); --debug shows where.", EXIT_UNEXPECTED)
     if code == EXIT_INTERRUPTED:
         return _complain("Interrupted: nothing half-written remains.", EXIT_INTERRUPTED)
     return int(code or 0)

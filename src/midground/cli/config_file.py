@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import shlex
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from midground.cli.setting_examples import example
 from midground.errors import ConfigError, InputError, MidgroundError, unknown_name
 
 Config = TypeVar("Config")
-_EXPECTED = {"tuple_type": "a list in brackets is expected, such as [0.7, 1.4]"}
+_EXPECTED = {"tuple_type": "a list in brackets is", "dataclass_type": "settings in braces are"}
 """By pydantic's type of error, where its own words name what YAML does not have."""
 
 
@@ -110,10 +112,13 @@ def _check_keys(kind: type, tree: Mapping[str, Any], where: str, prefix: str = "
             raise ConfigError(
                 f"{where}unknown setting '{prefix}{key}'.{_hint(str(key), known)} Known: {', '.join(known)}."
             )
-        if isinstance(value, Mapping):
-            nested = _dataclass_for(hints[key], value, where, f"{prefix}{key}")
+        hint, items = hints[key], [value]
+        if get_origin(hint) is tuple and isinstance(value, list):
+            hint, items = get_args(hint)[0], value
+        for item in items:
+            nested = _dataclass_for(hint, item, where, f"{prefix}{key}") if isinstance(item, Mapping) else None
             if nested is not None:
-                _check_keys(nested, value, where, f"{prefix}{key}.")
+                _check_keys(nested, item, where, f"{prefix}{key}.")
 
 
 def _dataclass_for(hint: object, tree: Mapping[str, Any], where: str, key: str) -> type | None:
@@ -156,7 +161,11 @@ def _validate(kind: type[Config], tree: Mapping[str, Any], where: str) -> Config
         ]
         if choices and isinstance(found, str):
             raise ConfigError(f"{where}{unknown_name(key, found, choices)}") from error
-        words = _EXPECTED.get(errors[0]["type"], errors[0]["msg"])
+        words = errors[0]["msg"]
+        if errors[0]["type"] in _EXPECTED:
+            such = example(kind, loc, found)
+            # In a shell, brackets and braces stand in quotes; in a file, they do not.
+            words = f"{_EXPECTED[errors[0]['type']]} expected, such as {such if where else shlex.quote(such)}"
         raise ConfigError(f"{where}setting '{key}': {words}, found {found!r}.") from error
 
 

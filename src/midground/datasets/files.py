@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -149,9 +150,10 @@ def _disagreements(pair: _Headers) -> Iterator[str]:
                 "must have one size."
             )
     if sar.hw == optical.hw and not sar.is_on_grid_of(optical):
+        paths = shlex.join([str(optical.path), str(sar.path)])
         yield (
             f"{sar.path} and {optical.path} have georeferences that do not put their pixels at the same places; bring "
-            f"them to one grid with 'midground register {optical.path.name} {sar.path.name} -o ALIGNED.tif'."
+            f"them to one grid with 'midground register {paths} -o ALIGNED.tif'."
         )
 
 

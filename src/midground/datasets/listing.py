@@ -13,8 +13,13 @@ from midground.errors import InputError
 
 ProblemKind = Literal["missing", "unpaired", "unreadable", "mismatched", "empty", "duplicate", "unplaced"]
 
-_BESIDE_IMAGES = frozenset({".aux", ".csv", ".hdr", ".json", ".md", ".msk", ".ovr", ".prj", ".txt", ".wld", ".xml"})
-"""Suffixes of what may lie beside images: statistics, overviews, masks, notes."""
+_BESIDE_IMAGES = frozenset(
+    {".aux", ".csv", ".hdr", ".json", ".md", ".msk", ".ovr", ".prj", ".qml", ".rpb", ".rrd", ".txt", ".xml"}
+    | {".bpw", ".gfw", ".j2w", ".jgw", ".jpgw", ".jpw", ".pgw", ".pngw", ".tfw", ".tifw", ".webpw", ".wld"}
+    | {".db", ".ini", ".lnk"}
+)
+"""Suffixes of what may lie beside images: statistics, overviews, masks, styles, notes; world files; what Windows leaves
+(``Thumbs.db``, ``desktop.ini``)."""
 _IMAGE_COLUMNS = ("sar", "optical")
 
 

@@ -21,13 +21,13 @@ class ScaledPairs:
     def __init__(self, source: RawPairs, radiometry: Radiometry) -> None:
         self._source, self.radiometry = source, radiometry
         for modality, profile, limits in (
-            ("SAR", source.sar_profile, radiometry.sar_limits),
+            ("sar", source.sar_profile, radiometry.sar_limits),
             ("optical", source.optical_profile, radiometry.optical_limits),
         ):
             if len(limits) != len(profile.bands):
                 raise ConfigError(
                     f"The limits are for {len(limits)} {modality} band(s), the collection has {len(profile.bands)}; "
-                    "choose bands so that they agree."
+                    f"choose as many with bands_{modality}."
                 )
 
     @property

@@ -77,6 +77,20 @@ class Bundle:
         return content
 
 
+def require_free(folder: Path, *, overwrite: bool) -> None:
+    """Make sure that a bundle may be written where a folder shall lie.
+
+    Raises:
+        OutputError: Something is there that is not to be replaced, or is no bundle.
+    """
+    if not folder.exists():
+        return
+    if not (folder / CARD_FILE).is_file():
+        raise OutputError(f"{folder}: exists already and holds no bundle, so it is not replaced; choose another one.")
+    if not overwrite:
+        raise OutputError(f"{folder}: the bundle exists already; replace it with --overwrite, or choose another one.")
+
+
 def write_bundle(folder: Path, card: Card, graphs: Mapping[Modality, bytes], *, overwrite: bool = False) -> Bundle:
     """Write a bundle as a whole or not at all.
 
@@ -89,9 +103,7 @@ def write_bundle(folder: Path, card: Card, graphs: Mapping[Modality, bytes], *, 
     Raises:
         OutputError: The folder exists, or cannot be written.
     """
-    if folder.exists() and not (overwrite and (folder / CARD_FILE).is_file()):
-        reason = "it holds no bundle, so it is not replaced" if overwrite else "choose another, or remove it"
-        raise OutputError(f"{folder}: the folder exists already; {reason}.")
+    require_free(folder, overwrite=overwrite)
     files = {GRAPH_FILES[modality]: hashlib.sha256(graphs[modality]).hexdigest() for modality in MODALITIES}
     card = replace(card, files=files)
     # Read back what is about to be written: a card that cannot be loaded must not come into being.

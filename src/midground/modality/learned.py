@@ -99,7 +99,7 @@ class LearnedMapper:
         if image.n_channels != len(bands):
             raise InputError(
                 f"The model '{card.name}' wants {len(bands)} {modality} band(s), {', '.join(bands)}; found "
-                f"{image.n_channels} channel(s)."
+                f"{image.n_channels} channel(s); of a collection, choose as many with bands_{modality}."
             )
         if not image.valid.any():
             return Image(np.zeros((card.n_channels, *image.hw), np.float32), image.valid)

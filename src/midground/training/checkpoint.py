@@ -15,14 +15,13 @@ from midground.modality.base import MODALITIES, InputSpec, Modality
 from midground.training.build import both_networks
 from midground.training.config import CardConfig, NetworkConfig, TrainConfig
 from midground.training.running import BEST, LAST
-from midground.training.weights import Network
+from midground.training.weights import KEY, Network
 
 try:
     import torch
 except ImportError as error:
     raise DependencyError("Reading a checkpoint", extra="train") from error
 
-KEY = "midground"
 _SCHEMA = "midground/checkpoint/1"
 _MAX_REASON = 160
 

@@ -17,7 +17,7 @@ from midground.core.image import Image
 from midground.core.radiometry import Scaling, scene_limits, to_log_scale, to_unit
 from midground.errors import DependencyError, ModelError
 from midground.modality.base import MODALITIES, Mapper, Modality
-from midground.modality.bundle import Bundle, write_bundle
+from midground.modality.bundle import Bundle, require_free, write_bundle
 from midground.modality.card import GRAPH_FILES, SCHEMA, Card, Measurement, card_from_json
 from midground.modality.learned import LearnedMapper
 from midground.simulate.config import SceneConfig
@@ -84,6 +84,7 @@ def convert(
         ModelError: Weights or card do not fit, or the bundle's results differ too much from those of torch.
         OutputError: The bundle cannot be written.
     """
+    require_free(folder, overwrite=config.overwrite)
     networks = {
         modality: load_network(weights[modality], unsafe_pickle=config.unsafe_pickle) for modality in MODALITIES
     }

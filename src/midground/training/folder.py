@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ def check_folder(config: AnyTrainConfig, folder: Path, *, resume: bool) -> None:
     """Make sure that a run can begin in a folder, or go on in it.
 
     Raises:
-        OutputError: Something is there already; or, to go on, no run is.
+        OutputError: Something is there already, or nothing can be written there; or, to go on, no run is.
         ConfigError: The run to go on with had other settings.
     """
     path = folder / _SETTINGS_FILE
+    _try(folder)
     if not resume:
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        if folder.exists() and any(folder.iterdir()):
             raise OutputError(
                 f"{folder}: is there and not an empty folder; --resume goes on with the run in it, or choose another."
             )
@@ -47,6 +49,18 @@ def check_folder(config: AnyTrainConfig, folder: Path, *, resume: bool) -> None:
             f"{path}: the run to resume had other settings ({', '.join(changed)}): resume it with the same, or start "
             "another run in another folder."
         )
+
+
+def _try(folder: Path) -> None:
+    """Make sure that a folder can be made, or written to, by making one in the nearest that is there."""
+    nearest = folder
+    try:
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        tempfile.TemporaryDirectory(prefix=".midground.", dir=nearest).cleanup()
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: no run can be written there ({nearest}: {error.strerror}); choose another folder with --output."
+        ) from error
 
 
 def begin_folder(config: AnyTrainConfig, folder: Path) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 from midground.errors import DependencyError
 from midground.modality.base import Modality
 from midground.training.build import build_criterion, build_networks, build_optimizer
-from midground.training.checkpoint import KEY
 from midground.training.config import TrainConfig
 from midground.training.criterion import CriterionResult, SharedBatch
 from midground.training.frames import draw_frames
 from midground.training.loading import Batch, Plan, batches
 from midground.training.sampling import SampleStream
+from midground.training.weights import KEY
 
 try:
     import lightning

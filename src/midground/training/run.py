@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.scaled import ScaledPairs
-from midground.errors import ConfigError, DependencyError, InputError
+from midground.errors import ConfigError, DependencyError, InputError, quoted
 from midground.evaluation.matchability import require_windows
 from midground.modality.bands import ANY
 from midground.modality.base import MODALITIES, InputSpec, Modality
@@ -24,6 +25,7 @@ from midground.training.running import Report, Run, RunOptions, TrainResult, sil
 from midground.training.sampling import SampleStream
 from midground.training.torch_mapper import TorchMapper
 from midground.training.translation.module import Translation
+from midground.training.weights import KEY
 
 try:
     import lightning
@@ -81,7 +83,7 @@ def train(
     module = _module(config, n_bands, stream, options, workers=workers, on_gpu=on_gpu)
     # A resumed run has weights of its own, and what it started from may be gone.
     if config.init_from is not None and run.resumed is None:
-        _start_from(module, Path(config.init_from))
+        _start_from(module, Path(config.init_from), n_bands)
     report(
         f"{sum(map(len, training))} pairs to train on, {len(validation)} to validate on; "
         f"{n_bands['sar']} SAR and {n_bands['optical']} optical band(s) to {config.n_channels} channels"
@@ -94,7 +96,22 @@ def train(
         if not options.resume:
             begin_folder(config, folder)
     validate, realign = Validate(run, validation, mapper), Realign(run, config.realign, training, mapper)
-    return fit(run, module, validate, realign)
+    with _told_of_compiling():
+        return fit(run, module, validate, realign)
+
+
+@contextmanager
+def _told_of_compiling() -> Iterator[None]:
+    """Say of what fails within torch.compile what it needs, and that training goes on without."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise ConfigError(
+            f"compile: torch.compile fails here ({quoted(error)}); it needs a C++ compiler, and triton on a GPU: "
+            "install them, or go on with --resume and compile=false."
+        ) from error
 
 
 def _n_bands(sources: list[ScaledPairs], modality: Modality) -> int:
@@ -139,15 +156,22 @@ def _module(
     return module
 
 
-def _start_from(module: BothNetworks, path: Path) -> None:
+def _start_from(module: BothNetworks, path: Path, n_bands: Mapping[Modality, int]) -> None:
     path = find_checkpoint(path)
     state = read_state(path)
     for modality in MODALITIES:
+        known = state[KEY]["n_bands"][modality]
+        if known != n_bands[modality]:
+            raise ConfigError(
+                f"init_from: {path}: its {modality} network takes {known} band(s), the pairs have {n_bands[modality]}; "
+                f"choose as many with bands_{modality}."
+            )
         try:
             module.networks[modality].load_state_dict(weights_of(state, modality))
         except RuntimeError as error:
             raise ConfigError(
-                f"init_from: {path}: its {modality} network has other bands, channels or widths than these settings."
+                f"init_from: {path}: its {modality} network has other channels or widths than these settings; give "
+                "n_channels and network as they were then."
             ) from error
 
 
@@ -161,6 +185,7 @@ def _input_spec(config: TrainConfig, source: ScaledPairs, modality: Modality) ->
         named, bands = config.card.optical_bands, source.optical_profile.bands
     if named is not None and len(named) != len(bands):
         raise ConfigError(
-            f"card.{modality}_bands names {len(named)} band(s), {', '.join(named)}, but the pairs have {len(bands)}."
+            f"card.{modality}_bands names {len(named)} band(s), {', '.join(named)}, but the pairs have {len(bands)}; "
+            f"name those that they have, or choose as many of the pairs with bands_{modality}."
         )
     return InputSpec(bands=named or bands)

@@ -12,7 +12,7 @@ from midground.datasets.base import PairSource
 from midground.errors import ModelError
 from midground.evaluation.matchability import Matchability, measure
 from midground.modality.base import MODALITIES
-from midground.modality.bundle import write_bundle
+from midground.modality.bundle import require_free, write_bundle
 from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
 from midground.modality.learned import LearnedMapper
 from midground.training.checkpoint import Checkpoint, load_checkpoint
@@ -53,6 +53,7 @@ def export_checkpoint(
         OutputError: The bundle cannot be written.
     """
     checkpoint = load_checkpoint(path)
+    require_free(folder, overwrite=config.overwrite)
     card = _card(checkpoint, folder.name)
     if pairs is None:
         return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), None
@@ -66,8 +67,14 @@ def export_checkpoint(
 
 
 def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:
-    on = f"{pairs_name}, {found.n_pairs} pairs, one central window searched within {found.config.search_px} px"
-    return [Measurement(what=f"{name}, share", on=on, value=round(value, 4)) for name, value in found.numbers().items()]
+    pairs = f"{pairs_name}, {found.n_pairs} pairs".removeprefix(", ")
+    config = found.config
+    window = f"{pairs}, one central window searched within {config.search_px} px, found within {config.success_px:g} px"
+    points = f"{pairs}, a homography of the matches of up to {config.max_keypoints} key points of the whole images"
+    return [
+        Measurement(what=f"{name}, share", on=window if name.startswith("window ") else points, value=round(value, 4))
+        for name, value in found.numbers().items()
+    ]
 
 
 def _card(checkpoint: Checkpoint, name: str) -> Card:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ except ImportError as error:
 Network = SharedModalityUnet | CompactUnet | Translator | PassThrough
 _State = dict[str, torch.Tensor]
 
+KEY = "midground"
+"""Where a checkpoint of a training run says what it is."""
 _PAPER_FIRST_LAYER = "encoder._conv_stem.weight"
 _COMPACT_FIRST_LAYER = "stem.enter.weight"
 _N_DIMS = 4
@@ -124,6 +127,11 @@ def _read_state(path: Path, *, unsafe_pickle: bool) -> _State:
             raise
         raise ModelError(f"{path}: not a file of weights ({error}).") from error
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        if KEY in loaded:
+            raise ModelError(
+                f"{path}: is a checkpoint of a training run, not the weights of one network; make a bundle of it with "
+                f"'midground models export {shlex.quote(str(path))} -o BUNDLE'."
+            )
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise ModelError(f"{path}: holds no state dict; found {type(loaded).__name__}.")

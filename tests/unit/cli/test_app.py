@@ -78,6 +78,26 @@ def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch, error: Exception) ->
         app.main(["simulate", "--out-dir", "never", "--debug"])
 
 
+@pytest.mark.parametrize(
+    ("error", "quoted"),
+    [
+        (ZeroDivisionError("division by zero"), "(ZeroDivisionError: division by zero)"),
+        (RuntimeError("\nthe compiler failed:\n" + "much\n" * 300), "(RuntimeError: the compiler failed: …)"),
+        (RuntimeError("x" * 9000), f"(RuntimeError: {'x' * 240} …)"),
+        (AssertionError(), "(AssertionError)"),
+    ],
+)
+def test_what_an_unexpected_error_says_is_cut(
+    complaint: Complaint, monkeypatch: pytest.MonkeyPatch, error: Exception, quoted: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("midground.simulate.scene.simulate_scene_pair", fail)
+    line = complaint("simulate", "--out-dir", "never", code=1)
+    assert line == f"midground: This is a defect of midground {quoted}; --debug shows where."
+
+
 def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main([]) == 2
     captured = capsys.readouterr()

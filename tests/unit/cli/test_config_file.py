@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ import pytest
 from midground.cli.config_file import read_yaml, resolve_config
 from midground.errors import ConfigError, InputError
 from midground.registration.config import RegisterConfig
+from midground.training.config import TrainConfig
 from midground.training.matcher.config import MatcherTrainConfig
 
 
@@ -45,7 +47,7 @@ def test_values_keep_their_types() -> None:
         (["search_m=-1"], "search_m must be positive and finite, found -1"),
         (["template.spacing_px=0"], "spacing_px must be 1 or more, found 0"),
         (["fixed.bands=[0]"], "Bands are counted from 1"),
-        (["fixed.bands=4"], r"setting 'fixed.bands': a list in brackets is expected, such as \[0.7, 1.4\], found 4"),
+        (["fixed.bands=4"], r"setting 'fixed.bands': a list in brackets is expected, such as '\[4\]', found 4\.$"),
         (["seed"], "--set takes KEY=VALUE"),
         (["seed=[1"], "the value is not YAML"),
         (["seed.x.y=1", "seed.x=1"], "setting 'seed'"),
@@ -55,6 +57,40 @@ def test_values_keep_their_types() -> None:
 def test_wrong_settings_are_refused(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve_config(RegisterConfig, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.train=pairs", "a list in brackets is expected, such as '[{pairs: {path: pairs}}]', found 'pairs'."),
+        (
+            "data.train={path: a}",
+            "a list in brackets is expected, such as '[{pairs: {path: a}}]', found {'path': 'a'}.",
+        ),
+        ("data.train=3", "a list in brackets is expected, such as '[{pairs: {path: PATH}}]', found 3."),
+        ("data.validation=a b", "settings in braces are expected, such as '{path: a b}', found 'a b'."),
+        ("network=compact", "settings in braces are expected, such as '{name: compact}', found 'compact'."),
+        ("criterion=correlation", "settings in braces are expected, such as '{name: correlation}', found"),
+        ("augment=true", "settings in braces are expected, such as '{flips: true}', found True."),
+        ("optimizer.betas=0.9", "a list in brackets is expected, such as '[0.9, 0.9]', found 0.9."),
+        ("criterion.window_px=wide", "a list in brackets is expected, such as '[1, 1]', found 'wide'."),
+        ("card.sar_bands=VV", "a list in brackets is expected, such as '[VV]', found 'VV'."),
+    ],
+)
+def test_lists_and_settings_inside_are_shown_by_an_example(tmp_path: Path, setting: str, message: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("name: tiny\ndata: {train: [{pairs: {path: pairs}}]}\ncriterion: {name: correlation}\n")
+    key, _, value = setting.partition("=")
+    with pytest.raises(ConfigError) as caught:
+        resolve_config(TrainConfig, file=file, settings=[setting])
+    assert str(caught.value).startswith(f"setting '{key}': {message}")
+    if "'[{" in message:
+        # What is shown is right, and in a file it stands without the quotes of a shell.
+        shown = message.split("'")[1]
+        assert resolve_config(TrainConfig, file=file, settings=[f"{key}={shown}"])
+        file.write_text(f"name: tiny\ndata: {{train: {value}}}\n")
+        with pytest.raises(ConfigError, match=re.escape(f"such as {shown}, found")):
+            resolve_config(TrainConfig, file=file)
 
 
 def test_only_names_that_are_close_are_offered() -> None:
@@ -110,6 +146,17 @@ def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
         resolve_config(Print, file=file)
     with pytest.raises(ConfigError, match=r"^the setting 'inks' is missing"):
         resolve_config(Print)
+
+
+def test_unknown_settings_are_refused_in_lists_too(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("inks: [{colour: red}, {colour: blue, color: red}]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"settings\.yaml: unknown setting 'inks\.color'\. Did you mean 'colour'\?"):
+        resolve_config(Print, file=file)
+    with pytest.raises(
+        ConfigError, match=r"unknown setting 'data\.train\.pairs\.band_sar'\. Did you mean 'bands_sar'\?"
+    ):
+        resolve_config(TrainConfig, settings=["data.train=[{pairs: {path: pairs, band_sar: [1]}}]"])
 
 
 def test_a_kind_that_is_not_said_is_sought_in_the_file(tmp_path: Path) -> None:

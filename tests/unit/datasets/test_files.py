@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,14 +194,18 @@ def test_files_of_one_modality_must_be_alike(pairs_folder, write_image, array, m
         opened(pairs_folder)
 
 
-def test_one_grid_or_a_hint_at_register(tmp_path, write_image):
+def test_one_grid_or_a_hint_at_register(tmp_path, write_image, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "optical" / "a.tif", np.ones((1, 8, 8), np.uint8), crs="EPSG:32633")
     write_image(tmp_path / "sar" / "a.tif", np.ones((1, 8, 8), np.uint8), crs="EPSG:32633")
     assert len(opened(tmp_path)) == 1
 
     write_image(tmp_path / "sar" / "a.tif", np.ones((1, 8, 8), np.uint8), crs="EPSG:32633", origin=(500_001.0, 5e6))
-    with pytest.raises(InputError, match=r"bring them to one grid with 'midground register a\.tif a\.tif -o"):
-        opened(tmp_path)
+    with pytest.raises(
+        InputError,
+        match=r"bring them to one grid with 'midground register optical/a\.tif sar/a\.tif -o ALIGNED\.tif'\.$",
+    ):
+        opened(Path())
 
     write_image(tmp_path / "sar" / "a.tif", np.ones((1, 8, 8), np.uint8), crs="EPSG:32634")
     with pytest.raises(InputError, match="do not put their pixels at the same places"):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from midground.datasets.listing import Subfolders, list_folder, list_manifest
+from midground.datasets.listing import Subfolders, list_folder, list_manifest, scan_folder
 from midground.datasets.selection import Selection, read_names
 from midground.errors import ConfigError, InputError
 
@@ -24,11 +24,30 @@ def test_images_without_partner_are_counted_and_named(pairs_folder):
 
 
 def test_what_lies_beside_images_is_passed_over(pairs_folder):
-    for name in (".hidden.png", "0001_after.png.aux.xml", "0001_after.png.ovr", "notes.txt"):
-        (pairs_folder / "sar" / name).touch()
+    for name in (
+        ".hidden.png",
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        "0001_after.png.aux.xml",
+        "0001_after.png.ovr",
+        "0001_after.TFW",
+        "0001_after.pgw",
+        "0001_after.rrd",
+        "0001_after.txt",
+        "notes.txt",
+    ):
+        for folder in ("sar", "optical"):
+            (pairs_folder / folder / name).touch()
     (pairs_folder / "sar" / "folder").mkdir()
 
     assert len(list_folder(pairs_folder)) == 5
+    listing = scan_folder(pairs_folder)
+    assert (len(listing.pairs), listing.problems, listing.others) == (5, (), ())
+
+    (pairs_folder / "sar" / "0099_after.jp2").touch()
+    with pytest.raises(InputError, match=r"sar/0099_after\.jp2: has no partner in 'optical'"):
+        list_folder(pairs_folder)
 
 
 def test_two_images_of_one_name_are_refused(pairs_folder):

@@ -151,7 +151,9 @@ def test_scaled_values_lie_between_0_and_1(array_pairs):
 def test_limits_for_other_bands_are_refused(array_pairs):
     source = array_pairs(decibels(1, 2, 8), digital_numbers(1, 1, 8))
     other = estimate_radiometry(array_pairs(decibels(1, 1, 8), digital_numbers(1, 1, 8)))
-    with pytest.raises(ConfigError, match=r"for 1 SAR band\(s\), the collection has 2"):
+    with pytest.raises(
+        ConfigError, match=r"for 1 sar band\(s\), the collection has 2; choose as many with bands_sar\."
+    ):
         ScaledPairs(source, other)
 
 

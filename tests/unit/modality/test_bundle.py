@@ -84,11 +84,12 @@ def test_the_digest_depends_on_every_file(tmp_path: Path) -> None:
 
 def test_an_existing_folder_stays(tmp_path: Path) -> None:
     written(tmp_path / "fresh")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match=r"fresh: the bundle exists already; replace it with --overwrite, or choose"):
         written(tmp_path / "fresh")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(OutputError, match="holds no bundle"):
-        written(tmp_path / "photos", overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"photos: exists already and holds no bundle.*; choose another one"):
+            written(tmp_path / "photos", overwrite=overwrite)
 
 
 def test_overwriting_replaces_the_bundle_and_leaves_nothing(tmp_path: Path) -> None:

@@ -178,6 +178,16 @@ def test_a_checkpoint_that_holds_code_needs_the_flag(
     load_network(path, unsafe_pickle=True)
 
 
+def test_a_checkpoint_of_training_is_to_be_exported(trained, facts: Path, tmp_path: Path) -> None:
+    path = trained.folder / "last.ckpt"
+    for options in (ConvertConfig(), ConvertConfig(unsafe_pickle=True)):
+        with pytest.raises(
+            ModelError, match=rf"is a checkpoint of a training run.*'midground models export {path} -o BUNDLE'\.$"
+        ):
+            convert({"sar": path, "optical": path}, facts, tmp_path / "fresh", config=options)
+    assert not (tmp_path / "fresh").exists()
+
+
 def test_half_precision_weights_become_single(networks: dict[Modality, SharedModalityUnet], tmp_path: Path) -> None:
     state = {
         key: value.half() if value.is_floating_point() else value for key, value in networks["sar"].state_dict().items()

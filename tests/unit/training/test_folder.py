@@ -56,8 +56,13 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="not an empty folder"):
-        check_folder(CONFIG, tmp_path / "file", resume=False)
+    for folder in (tmp_path / "file", tmp_path / "file" / "run", tmp_path / "file" / "runs" / "run"):
+        for resume in (False, True):
+            with pytest.raises(
+                OutputError,
+                match=rf"^{folder}: no run can be written there \({tmp_path}/file: .*; choose another folder",
+            ):
+                check_folder(CONFIG, folder, resume=resume)
     with pytest.raises(OutputError, match="cannot be written"):
         begin_folder(CONFIG, tmp_path / "file" / "run")
 

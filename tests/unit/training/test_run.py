@@ -180,7 +180,7 @@ def test_what_cannot_be_trained_leaves_no_folder(settings: Settings, tmp_path: P
         (
             settings(card=replace(settings().card, sar_bands=("VV", "VH"))),
             ConfigError,
-            r"card\.sar_bands names 2 band\(s\), VV, VH, but the pairs have 1",
+            r"card\.sar_bands names 2 band\(s\), VV, VH, but the pairs have 1; name .*, or choose .* with bands_sar\.",
         ),
         (
             settings(data=replace(settings().data, validation_block_places=20)),
@@ -438,9 +438,22 @@ def test_a_run_does_not_start_from_another_shape(
 ) -> None:
     config = settings(init_from=str(trained.folder / "last.ckpt"), **change)
     with pytest.raises(
-        ConfigError, match=r"init_from: .*last\.ckpt: its sar network has other bands, channels or widt"
+        ConfigError,
+        match=r"init_from: .*last\.ckpt: its sar network has other channels or widths .*; give n_channels and network",
     ):
         run(config, tmp_path / "run")
+
+
+def test_a_run_does_not_start_from_other_bands(trained, settings: Settings, tmp_path: Path) -> None:
+    source = settings().data.train[0]
+    two_bands = replace(source, pairs=replace(source.pairs, bands_optical=(1, 2)))
+    config = settings(init_from=str(trained.folder), data=replace(settings().data, train=(two_bands,)))
+    with pytest.raises(
+        ConfigError,
+        match=r"best\.ckpt: its optical network takes 3 band\(s\), the pairs have 2; choose .* with bands_optical\.",
+    ):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from midground.core.files import whole_folder
 from midground.errors import DependencyError, ModelError
 from midground.matching.roma_card import CARD_FILE, GRAPH_FILE, RomaCard
 from midground.modality.base import Mapper
-from midground.training.checkpoint import KEY, find_checkpoint, read_state
+from midground.training.checkpoint import find_checkpoint, read_state
 from midground.training.export import OPSET, serialised, trace
 from midground.training.matcher.config import CompactConfig, MatcherTrainConfig
 from midground.training.matcher.network import Shape, SharedRoma
+from midground.training.weights import KEY
 
 try:
     import torch

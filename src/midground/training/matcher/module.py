@@ -13,12 +13,12 @@ from midground.errors import DependencyError
 from midground.matching.base import Matcher
 from midground.matching.roma_shared import DenseNetwork
 from midground.training.build import build_optimizer
-from midground.training.checkpoint import KEY
 from midground.training.loading import Batch, Plan, rest_of_epoch
 from midground.training.matcher.config import MatcherTrainConfig
 from midground.training.matcher.loss import Truth, loss_parts
 from midground.training.matcher.network import SharedRoma
 from midground.training.matcher.samples import MatcherSample, MatcherSamples, View, padded
+from midground.training.weights import KEY
 
 try:
     import lightning
