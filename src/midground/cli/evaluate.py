@@ -28,10 +28,7 @@ def evaluate(
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS", help="A collection as for 'midground data', or YAML that names one.")
     ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting of the measurement, such as windows_px=[96,64]."),
-    ] = None,
+    settings: options.MeasureSettingsOption = None,
     pairs_settings: options.PairsSettingsOption = None,
     limit: options.LimitOption = None,
     json_path: Annotated[
@@ -47,7 +44,7 @@ def evaluate(
     from midground.datasets.catalogue import open_pairs
     from midground.datasets.splits import evenly_spread
     from midground.evaluation.config import MatchabilityConfig
-    from midground.evaluation.matchability import measure
+    from midground.evaluation.matchability import measure, with_fitting_windows
     from midground.evaluation.side_by_side import mapper_by_name
     from midground.geo.output import atomic_output
 
@@ -61,10 +58,8 @@ def evaluate(
     with progress_bars(quiet=quiet) as progress:
         source = open_pairs(read_pairs_config(pairs, pairs_settings), progress=progress)
         chosen = evenly_spread(source, limit)
-        if not any(setting.startswith("windows_px") for setting in settings or ()):
-            smallest_px = min((min(chosen.hw(index)) for index in range(len(chosen))), default=0)
-            fitting = tuple(side_px for side_px in config.windows_px if side_px <= smallest_px)
-            config = dataclasses.replace(config, windows_px=fitting or config.windows_px[-1:])
+        if not options.names_windows(settings):
+            config = with_fitting_windows(config, chosen)
         for name, mapper in mappers.items():
             # Bundles in two folders may have one name.
             row = name if mapper.name in rows else mapper.name

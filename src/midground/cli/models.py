@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from midground.cli import options
+from midground.errors import ConfigError
 
 if TYPE_CHECKING:
     from midground.modality.bundle import Bundle
@@ -110,20 +111,31 @@ def export(
             "--pairs", metavar="PAIRS", help="Measure the bundle on these: a collection, or YAML that names one."
         ),
     ] = None,
+    settings: options.MeasureSettingsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     quiet: options.QuietOption = False,
     debug: options.DebugOption = False,
 ) -> None:
     """Write the best weights of a training run as a bundle, and measure it. Needs the extra 'train'."""
+    from midground.cli.config_file import resolve_config
     from midground.cli.data import read_pairs_config
     from midground.cli.progress import progress_bars
     from midground.datasets.catalogue import open_pairs
+    from midground.evaluation.config import MatchabilityConfig
+    from midground.evaluation.matchability import with_fitting_windows
     from midground.training.ship import ExportConfig, export_checkpoint
 
+    measured = resolve_config(MatchabilityConfig, settings=settings or ())
+    if settings and pairs is None:
+        raise ConfigError(
+            "--set says what is measured, and nothing is without --pairs: name the pairs, or leave it out."
+        )
     with progress_bars(quiet=quiet) as progress:
         source = None if pairs is None else open_pairs(read_pairs_config(pairs, None), progress=progress)
+        if source is not None and not options.names_windows(settings):
+            measured = with_fitting_windows(measured, source)
         name = "" if pairs is None else pairs.stem
-        config = ExportConfig(pairs_name=name, overwrite=overwrite)
+        config = ExportConfig(pairs_name=name, measured=measured, overwrite=overwrite)
         done, found = export_checkpoint(checkpoint, output, config, pairs=source, progress=progress)
     for modality, difference in done.differences.items():
         typer.echo(f"{modality}: results differ from torch's by {difference:.1e} at most")

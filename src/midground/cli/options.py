@@ -43,6 +43,10 @@ def _settings_option(example: str) -> Any:
 
 SettingsOption = Annotated[list[str] | None, _settings_option("template.window_px=128")]
 CollectionSettingsOption = Annotated[list[str] | None, _settings_option("bands_sar=[1]")]
+MeasureSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting of the measurement, such as windows_px=[96,64]."),
+]
 PairsSettingsOption = Annotated[
     list[str] | None,
     typer.Option("--pairs-set", metavar="KEY=VALUE", help="One setting of the pairs, such as bands_sar=[1]."),
@@ -147,6 +151,11 @@ def settings_by_name(kind: str, settings: Iterable[str], names: Sequence[str]) -
             )
         own[name].append(rest)
     return own
+
+
+def names_windows(settings: Iterable[str] | None) -> bool:
+    """Whether settings of a measurement say which windows are searched; else those that fit into the pairs are."""
+    return any(setting.partition("=")[0] == "windows_px" for setting in settings or ())
 
 
 def download_permission(kind: type, *, allowed: bool) -> dict[str, object]:

@@ -7,7 +7,7 @@ is whether places are found again. Every share is of all pairs; a failure is a f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -110,6 +110,13 @@ def measure(
         {name: np.array([row.corners[name] for row in rows], np.float64) for name in config.matchers},
         {name: mean_of_defined([row.similarity[name] for row in rows]) for name in rows[0].similarity},
     )
+
+
+def with_fitting_windows(config: MatchabilityConfig, pairs: PairSource) -> MatchabilityConfig:
+    """The same settings with those of the windows that fit into every pair; the smallest one if none does."""
+    smallest_px = min((min(pairs.hw(index)) for index in range(len(pairs))), default=0)
+    fitting = tuple(side_px for side_px in config.windows_px if side_px <= smallest_px)
+    return replace(config, windows_px=fitting or (min(config.windows_px),))
 
 
 def require_windows(pairs: PairSource, config: MatchabilityConfig) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from midground.core.progress import Progress, silent
 from midground.datasets.base import PairSource
 from midground.errors import ModelError
-from midground.evaluation.matchability import Matchability, measure
+from midground.evaluation.config import MatchabilityConfig
+from midground.evaluation.matchability import Matchability, measure, require_windows
 from midground.modality.base import MODALITIES
 from midground.modality.bundle import require_free, write_bundle
 from midground.modality.card import GRAPH_FILES, Card, Measurement, Training
@@ -27,6 +28,8 @@ class ExportConfig:
 
     pairs_name: str = ""
     """What the card calls the pairs that the bundle is measured on."""
+    measured: MatchabilityConfig = field(default_factory=MatchabilityConfig)
+    """What is measured."""
     overwrite: bool = False
     """Whether a bundle that exists is replaced."""
 
@@ -49,6 +52,7 @@ def export_checkpoint(
         progress: Told after every pair.
 
     Raises:
+        InputError: There is no pair, or windows do not fit into one.
         ModelError: The checkpoint cannot be read, or the bundle differs from torch.
         OutputError: The bundle cannot be written.
     """
@@ -57,9 +61,10 @@ def export_checkpoint(
     card = _card(checkpoint, folder.name)
     if pairs is None:
         return export_bundle(checkpoint.networks, card, folder, overwrite=config.overwrite), None
+    require_windows(pairs, config.measured)
     with tempfile.TemporaryDirectory() as scratch:
         draft = export_bundle(checkpoint.networks, card, Path(scratch) / folder.name)
-        found = measure(LearnedMapper(draft.bundle), pairs, progress=progress)
+        found = measure(LearnedMapper(draft.bundle), pairs, config.measured, progress=progress)
         card = draft.bundle.card
         card = replace(card, results=(*card.results, *_results(found, config.pairs_name)))
         graphs = {modality: draft.bundle.read(modality) for modality in MODALITIES}
@@ -69,8 +74,12 @@ def export_checkpoint(
 def _results(found: Matchability, pairs_name: str) -> Sequence[Measurement]:
     pairs = f"{pairs_name}, {found.n_pairs} pairs".removeprefix(", ")
     config = found.config
-    window = f"{pairs}, one central window searched within {config.search_px} px, found within {config.success_px:g} px"
+    n_windows = config.windows_per_side**2
+    windows = "one central window" if n_windows == 1 else f"{n_windows} windows a pair"
+    window = f"{pairs}, {windows} searched within {config.search_px} px, found within {config.success_px:g} px"
     points = f"{pairs}, a homography of the matches of up to {config.max_keypoints} key points of the whole images"
+    window += "" if config.window_warp.is_identity else ", under known warps"
+    points += "" if config.feature_warp.is_identity else ", under known warps"
     return [
         Measurement(what=f"{name}, share", on=window if name.startswith("window ") else points, value=round(value, 4))
         for name, value in found.numbers().items()

@@ -14,6 +14,7 @@ from midground.bench import predict as module
 from midground.bench.config import BenchConfig
 from midground.bench.methods import ContentBlindConfig, Found, RegisterMethodConfig
 from midground.bench.misregistration import estimate_misregistration
+from midground.bench.paired import settings_apart
 from midground.bench.predict import open_bench_pairs, predict, refusals
 from midground.bench.records import (
     _PACKAGES_OF_EXTRAS,
@@ -31,6 +32,7 @@ from midground.matching.configs import RomaSharedConfig, SiftConfig, TemplateCon
 from midground.matching.registry import MATCHERS
 from midground.matching.roma_card import SHIPPED
 from midground.registration.api import register
+from midground.registration.config import SimilarityConfig
 
 N_PAIRS = 4
 HW = (96, 120)
@@ -290,6 +292,18 @@ def test_the_registration_reports_its_own_transform(pairs, empty):
     assert found.estimates
     assert found.transform is not None
     assert read_run(empty).corner_errors_px[0] < 0.5
+
+
+def test_the_registration_is_told_its_settings(pairs, empty, tmp_path):
+    free = RegisterMethodConfig(transform="similarity", similarity=SimilarityConfig(matcher=None), seed=3)
+    predict(BenchConfig(pairs=pairs, limit=1, model="none", method=free), empty)
+    linear = load(pair_file(empty, 0)).transform.matrix[:2, :2]
+    np.testing.assert_allclose(linear[0], [linear[1, 1], -linear[1, 0]], atol=1e-12)
+    predict(BenchConfig(pairs=pairs, limit=1, model="none", method=RegisterMethodConfig()), tmp_path / "other")
+    differing = settings_apart(read_run(empty), read_run(tmp_path / "other"))
+    assert differing.endswith("in method.seed, method.similarity.matcher, method.transform, weights.")
+    with pytest.raises(ConfigError, match=r"seed must lie between 0 and \d+, found -1"):
+        RegisterMethodConfig(seed=-1)
 
 
 def test_the_control_looks_at_no_pixel(pairs, empty, tmp_path):

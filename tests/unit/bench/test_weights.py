@@ -17,6 +17,7 @@ from midground.matching.configs import (
     XFeatConfig,
 )
 from midground.matching.roma_card import SHIPPED
+from midground.registration.config import SimilarityConfig
 
 
 @pytest.fixture
@@ -30,7 +31,10 @@ def weights(tmp_path):
 OWN = hashlib.sha256(b"numbers").hexdigest()
 
 
-@pytest.mark.parametrize("config", [SiftConfig(), RegisterMethodConfig(), ContentBlindConfig()])
+WITHOUT_MATCHER = RegisterMethodConfig(similarity=SimilarityConfig(matcher=None))
+
+
+@pytest.mark.parametrize("config", [SiftConfig(), WITHOUT_MATCHER, ContentBlindConfig()])
 def test_most_methods_have_none(config):
     assert weights_sha256(config) is None
 
@@ -38,6 +42,7 @@ def test_most_methods_have_none(config):
 def test_the_shipped_network_is_told_by_its_file():
     digest = hashlib.sha256((SHIPPED / "matcher.onnx").read_bytes()).hexdigest()
     assert weights_sha256(RomaSharedConfig()) == {"network": digest}
+    assert weights_sha256(RegisterMethodConfig()) == {"network": digest}
 
 
 def test_files_of_the_user_are_read(weights):

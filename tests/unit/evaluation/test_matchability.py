@@ -9,7 +9,7 @@ from midground.core.image import Image
 from midground.core.progress import silent
 from midground.errors import InputError
 from midground.evaluation.config import MatchabilityConfig, WarpConfig
-from midground.evaluation.matchability import Matchability, measure
+from midground.evaluation.matchability import Matchability, measure, with_fitting_windows
 from midground.modality.structure import GreyMapper
 
 
@@ -36,6 +36,12 @@ def identical(make_texture, n: int, hw: tuple[int, int] = (128, 128)) -> list[tu
 def with_a_failure(make_texture) -> list[tuple[Image, Image]]:
     """Three pairs that match, and one whose images have nothing in common."""
     return [*identical(make_texture, 3), tuple(Image.from_array(make_texture(seed)) for seed in (10, 11))]
+
+
+def test_windows_that_fit_are_searched(make_texture, make_pairs) -> None:
+    pairs = make_pairs([*identical(make_texture, 1), *identical(make_texture, 1, (128, 40))])
+    assert with_fitting_windows(WINDOWS_ALONE, pairs).windows_px == (32,)
+    assert with_fitting_windows(MatchabilityConfig(), pairs).windows_px == (64,)
 
 
 def test_shares_are_of_all_pairs(make_texture, make_pairs) -> None:

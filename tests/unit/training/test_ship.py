@@ -12,6 +12,7 @@ from midground.core.image import Image
 from midground.datasets.catalogue import open_pairs
 from midground.datasets.splits import Subset
 from midground.errors import InputError, ModelError, OutputError
+from midground.evaluation.config import MatchabilityConfig, WarpConfig
 from midground.evaluation.matchability import measure
 from midground.modality.base import Modality
 from midground.modality.bundle import Bundle
@@ -96,6 +97,24 @@ def test_a_bundle_is_measured_on_pairs(trained, tmp_path: Path) -> None:
     # Networks and measured numbers alone make a bundle.
     plain, _ = export_checkpoint(trained.folder, tmp_path / "plain")
     assert plain.bundle.card.files == done.bundle.card.files
+
+
+def test_a_card_says_how_it_was_measured(trained, tmp_path: Path) -> None:
+    pairs = Subset(open_pairs(trained.config.data.train[0].pairs), [0])
+    measured = MatchabilityConfig(
+        windows_px=(32,), windows_per_side=2, search_px=8, matchers=(), window_warp=WarpConfig(shift_px=2.0)
+    )
+    done, _ = export_checkpoint(trained.folder, tmp_path / "tiny", ExportConfig(measured=measured), pairs=pairs)
+    (result,) = [result for result in done.bundle.card.results if result.what == "window 32 px, share"]
+    assert result.on == "1 pairs, 4 windows a pair searched within 8 px, found within 3 px, under known warps"
+
+
+def test_windows_that_do_not_fit_are_said_and_nothing_is_written(trained, tmp_path: Path) -> None:
+    pairs = Subset(open_pairs(trained.config.data.train[0].pairs), [0])
+    large = ExportConfig(measured=MatchabilityConfig(windows_px=(160,)))
+    with pytest.raises(InputError, match="Windows of 160 px do not fit into the pair 'place_0' of 128 × 128 px"):
+        export_checkpoint(trained.folder, tmp_path / "tiny", large, pairs=pairs)
+    assert not list(tmp_path.iterdir())
 
 
 def test_pairs_of_another_kind_are_refused_and_nothing_is_written(trained, tmp_path: Path) -> None:
