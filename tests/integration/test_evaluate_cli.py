@@ -108,6 +108,17 @@ def test_what_cannot_be_measured_is_one_line(cli, simulated_pairs: Path, words: 
     assert message in cli.fails("evaluate", *words, "--quiet")
 
 
+def test_where_numbers_go_is_looked_at_before_anything_is_measured(cli, simulated_pairs: Path, tmp_path: Path) -> None:
+    listing = tmp_path / "pairs.yaml"
+    listing.write_text(f"path: {simulated_pairs}\nbands_sar: [7]\n")
+    for target, message in (
+        (listing, "the output is also an input"),
+        (tmp_path / "nowhere" / "found.json", "its folder does not exist"),
+    ):
+        assert message in cli.fails("evaluate", "none", listing, "--json", target, "--quiet")
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.yaml"]
+
+
 def test_windows_that_do_not_fit_are_left_out_unless_they_are_asked_for(cli, simulated_pairs: Path) -> None:
     """The simulated places have 128 px."""
     words = ["evaluate", "none", simulated_pairs, "--limit", 1, "--pairs-set", "sar_scale=power", "--quiet"]

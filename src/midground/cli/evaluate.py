@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from midground.cli import options
+from midground.cli.outputs import all_or_none, write_text
 from midground.cli.tables import aligned
 from midground.errors import ConfigError
 
@@ -46,7 +47,6 @@ def evaluate(
     from midground.evaluation.config import MatchabilityConfig
     from midground.evaluation.matchability import measure, with_fitting_windows
     from midground.evaluation.side_by_side import mapper_by_name
-    from midground.geo.output import atomic_output
 
     config = resolve_config(
         MatchabilityConfig, settings=["similarity=true", "windows_px=[176,128,96,64,48]", *(settings or ())]
@@ -55,7 +55,8 @@ def evaluate(
     if not mappers:
         raise ConfigError("evaluate: no model is named; for instance structure,default.")
     rows: dict[str, Matchability] = {}
-    with progress_bars(quiet=quiet) as progress:
+    with all_or_none([pairs]) as outputs, progress_bars(quiet=quiet) as progress:
+        staged = None if json_path is None else outputs.add(json_path)
         source = open_pairs(read_pairs_config(pairs, pairs_settings), progress=progress)
         chosen = evenly_spread(source, limit)
         if not options.names_windows(settings):
@@ -64,17 +65,16 @@ def evaluate(
             # Bundles in two folders may have one name.
             row = name if mapper.name in rows else mapper.name
             rows[row] = measure(mapper, chosen, config, progress=progress)
+        if staged is not None:
+            document = {
+                "pairs": str(pairs),
+                "n_pairs": len(chosen),
+                "config": dataclasses.asdict(config),
+                "models": {name: {"score": row.score, **_finite(row.numbers())} for name, row in rows.items()},
+            }
+            write_text(staged, json.dumps(document, indent=2) + "\n")
     for line in _table(rows):
         typer.echo(line)
-    if json_path is not None:
-        document = {
-            "pairs": str(pairs),
-            "n_pairs": len(chosen),
-            "config": dataclasses.asdict(config),
-            "models": {name: {"score": row.score, **_finite(row.numbers())} for name, row in rows.items()},
-        }
-        with atomic_output(json_path) as fresh:
-            fresh.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
