@@ -260,11 +260,6 @@ class TrainConfig:
             ("n_channels", "epochs", "steps_per_epoch", "batch_size", "validate_every_epochs", "patience"),
             seed=self.seed,
         )
-        if self.realign.every_epochs and self.realign.from_epoch >= self.epochs:
-            raise ConfigError(
-                f"realign.from_epoch must lie before the last of {self.epochs} epochs, found "
-                f"{self.realign.from_epoch}; realign.every_epochs=0 leaves it out."
-            )
         _check_translation(self)
         if isinstance(self.criterion, CorrelationConfig):
             criterion = self.criterion

@@ -91,10 +91,9 @@ def train(
     data = trained_on(config.data, training)
     module.facts = facts(config, inputs, data) | {"n_bands": n_bands}
     mapper = TorchMapper(module.networks, inputs)
-    if is_first_process:
+    if is_first_process and not options.resume:
         check_pairs(training, validation, report)
-        if not options.resume:
-            begin_folder(config, folder)
+        begin_folder(config, folder)
     validate, realign = Validate(run, validation, mapper), Realign(run, config.realign, training, mapper)
     with _told_of_compiling():
         return fit(run, module, validate, realign)

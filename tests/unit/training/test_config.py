@@ -56,11 +56,6 @@ def matcher(**settings: Any) -> MatcherTrainConfig:
         (NetworkConfig, {"widths": (8,) * 6}, "network.widths must be two to 5 numbers from 1 up, found [8, 8, 8, "),
         (run, {"patience": 0}, "patience must be 1 or more, found 0."),
         (run, {"seed": -1}, "seed must be a number from 0 to 4294967295, found -1."),
-        (
-            run,
-            {"epochs": 3, "realign": RealignConfig(every_epochs=1, from_epoch=3)},
-            "realign.from_epoch must lie before the last of 3 epochs, found 3;",
-        ),
         (matcher, {"realign_px": 4}, "realign_px must be 0 or from 8 up, found 4."),
         (matcher, {"seed": 2**32}, "seed must be a number from 0 to 4294967295, found 4294967296."),
     ],

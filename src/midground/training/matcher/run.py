@@ -171,8 +171,8 @@ def train_matcher(
     # A resumed run has weights of its own, and what it started from may be gone.
     start = config if run.resumed is None else replace(config, init_from=None)
     architecture = _architecture(start, mapper, n_channels, on_gpu=on_gpu)
-    check_pairs(training, validation, report)
     if not options.resume:
+        check_pairs(training, validation, report)
         begin_folder(config, folder)
     if config.realign_px and config.pairing in ("cross", "curriculum"):
         wanted = RealignConfig(search_px=config.realign_px)
