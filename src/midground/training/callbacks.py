@@ -57,14 +57,26 @@ class Validate(Callback):
         """Best score so far."""
         self.n_without_gain = 0
         """Validations since then."""
+        self.first: float | None = None
+        """Score before the first step; None if that was not measured."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on with."""
-        return {"best": self.best, "n_without_gain": self.n_without_gain}
+        return {"best": self.best, "n_without_gain": self.n_without_gain, "first": self.first}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.best, self.n_without_gain = state_dict["best"], state_dict["n_without_gain"]
+        self.first = state_dict.get("first")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure what training starts from, if that is asked for."""
+        del pl_module
+        is_asked = isinstance(self._config, TrainConfig) and self._config.validate_first
+        if is_asked and trainer.global_step == 0 and trainer.is_global_zero:
+            found = self.measure()
+            self.first = found.score
+            self._run.report(f"validation before training: {found}")
 
     def measure(self) -> Measured:
         """Measure once."""

@@ -241,6 +241,8 @@ class TrainConfig:
     """Pairs of a step, over all devices (paper, section 4.4: 4)."""
     validate_every_epochs: int = 1
     """Epochs between two validations."""
+    validate_first: bool = False
+    """Whether the networks are measured before the first step too, to see what training brings."""
     patience: int | None = None
     """Validations without a better score after which training stops; never if omitted."""
     init_from: str | None = None

@@ -65,11 +65,16 @@ def fit(run: Run, module: lightning.LightningModule, validate: Validate, *others
     best, last = (path if path.is_file() else None for path in (run.best, run.last))
     n_steps = run.config.epochs * run.config.steps_per_epoch
     rate = "" if tell.pairs_per_s is None else f", {tell.pairs_per_s:.3g} pairs/s"
-    reached = (
-        "no validation yet" if validate.best is None else f"best {validate.score_name} {validate.best:.3f}, {best}"
-    )
-    run.report(f"{trainer.global_step} of {n_steps} steps done{rate}; {reached}")
+    run.report(f"{trainer.global_step} of {n_steps} steps done{rate}; {_reached(run, validate)}")
     return TrainResult(best, last, validate.best, trainer.global_step, tell.pairs_per_s)
+
+
+def _reached(run: Run, validate: Validate) -> str:
+    """The best score, where it lies, and what training started from."""
+    if validate.best is None:
+        return "no validation yet"
+    first = "" if validate.first is None else f" ({validate.first:.3f} before training)"
+    return f"best {validate.score_name} {validate.best:.3f}{first}, {run.best}"
 
 
 def has_bfloat16() -> bool:

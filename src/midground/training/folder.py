@@ -14,7 +14,7 @@ from midground.errors import ConfigError, OutputError
 from midground.training.matcher.config import AnyTrainConfig
 
 _SETTINGS_FILE = "settings.json"
-_FREE_KEYS = frozenset({"data.workers", "data.max_validation_pairs", "patience", "compile"})
+_FREE_KEYS = frozenset({"data.workers", "data.max_validation_pairs", "patience", "compile", "validate_first"})
 """Settings that a resumed run may change: they do not decide what the weights become."""
 
 

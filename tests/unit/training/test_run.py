@@ -74,11 +74,14 @@ def test_a_run_says_what_it_does(trained) -> None:
     steps = [line for line in trained.lines if line.startswith("epoch 3/3, step 120/120: loss ")]
     assert len(steps) == 1
     assert re.fullmatch(r".* loss [\d.]+, [\d.]+ pairs/s, 0 min left", steps[0])
+    first = re.fullmatch(r"validation before training: matchability ([\d.]+) .*", trained.lines[1])
+    assert first
     validations = [line for line in trained.lines if line.startswith("validation after epoch ")]
     assert len(validations) == 3
     assert validations[0].endswith("; 4 pairs), the best so far")
     assert re.fullmatch(
-        rf"120 of 120 steps done, [\d.]+ pairs/s; best matchability {trained.score:.3f}, {trained.folder}/best\.ckpt",
+        r"120 of 120 steps done, [\d.]+ pairs/s; best matchability "
+        rf"{trained.score:.3f} \({first[1]} before training\), {trained.folder}/best\.ckpt",
         trained.lines[-1],
     )
 
