@@ -196,6 +196,7 @@ def test_map_refuses(cli, tmp_path: Path, make: Make, message: str) -> None:
         (("--bands-fixed", "9"), "optical.tif: --bands-fixed asks for band 9"),
         (("--bands-moving", "9"), "sar.tif: --bands-moving asks for band 9"),
         (("--tie-points", "points.geojsn"), "Did you mean '.geojson'"),
+        (("--search", "900", "--ignore-georeference"), "give one of both"),
         (("-o", "aligned.png"), r"aligned\.png: rasters are written as GeoTIFF"),
     ],
 )

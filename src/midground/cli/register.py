@@ -12,6 +12,7 @@ from midground.cli.outputs import all_or_none
 from midground.cli.progress import progress_bars
 from midground.cli.results import STDOUT, ResultFiles, plan_files, write_results
 from midground.cli.summary import conclude, summarise
+from midground.errors import ConfigError
 
 
 def register(
@@ -84,6 +85,10 @@ def register(
     from midground.registration.config import RegisterConfig
     from midground.registration.save import as_json, write_aligned
 
+    if search is not None and ignore_georeference:
+        raise ConfigError(
+            "--search is how far the georeference may be off, which --ignore-georeference leaves out: give one of both."
+        )
     given: dict[str, object] = {
         "transform": transform,
         "model": model,
