@@ -39,8 +39,8 @@ demo: setup ## Simulate two images that do not line up, and register them
 	@$(BIN)/midground simulate --out-dir demo --seed 7
 	@$(BIN)/midground register demo/optical.tif demo/sar.tif --out-dir demo/result --truth demo/truth.json
 
-test: setup ## Run the tests
-	@$(BIN)/python $(PYTEST)
+test: setup ## Run the tests, a file at a time in each of two processes
+	@$(BIN)/python $(PYTEST) -n 2 --dist loadfile
 
 test-extras: $(VENV)/.setup-extras ## Run the tests that need the extras train and matchers
 	@$(BIN)/python $(PYTEST) -m extras
