@@ -116,7 +116,7 @@ def test_haze_only_brightens() -> None:
     ("settings", "message"),
     [
         ({"zoom": (1.2, 0.8)}, r"augment\.zoom must be two positive factors"),
-        ({"speckle": -0.1}, r"augment\.speckle must not be negative"),
+        ({"speckle": -0.1}, r"augment\.speckle must be a number from 0 up"),
         ({"haze": 1.5}, r"augment\.haze must lie between 0 and 1"),
     ],
 )

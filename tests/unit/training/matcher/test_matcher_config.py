@@ -26,7 +26,7 @@ DATA = DataConfig(train=(SourceConfig(pairs=PairsConfig(path=Path("pairs"))),))
         ({"curriculum_share": 0.0}, "curriculum_share must lie between 0 and 1, found 0.0"),
         ({"masked_share": 1.5}, "masked_share must lie between 0 and 1, found 1.5"),
         ({"unrelated_share": -0.1}, "unrelated_share must lie between 0 and 1, found -0.1"),
-        ({"realign_px": -1}, "realign_px must be 0 or more, found -1"),
+        ({"realign_px": -1}, "realign_px must be 0 or from 8 up, found -1"),
         ({"side_px": 200}, "side_px must be a multiple of 32 from 128 up for the network compact, found 200"),
         (
             {"side_px": 256, "network": FullConfig()},
